@@ -1,0 +1,147 @@
+"""The `warmth` command."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from .errors import ConfigError, WarmthError
+from .study import Study
+
+P = ParamSpec("P")
+study_file = click.argument("file", type=click.Path(path_type=Path))
+overrides = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
+run_folder = click.argument("run", type=click.Path(path_type=Path))
+as_json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document on standard output.")
+
+
+def _spoken(command: Callable[P, None]) -> Callable[P, None]:
+    """Errors that a user can cure are said in one message, without a traceback; the exit code is 2 for bad settings."""
+
+    @wraps(command)
+    def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except WarmthError as error:
+            click.echo(str(error), err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What is finished is kept; the same command carries on.", err=True)
+            sys.exit(130)
+
+    return spoken
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="warmth")
+def main() -> None:
+    """What does it cost to give a language model a persona?"""
+
+
+@main.command()
+@study_file
+@overrides
+@as_json
+@click.option("--subjects", is_flag=True, help="Name every subject.")
+@_spoken
+def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool) -> None:
+    """Say what a study comes to; nothing is built or started."""
+    planned = Study.load(file, overrides).plan()
+    counts = planned.counts()
+    if subjects:
+        counts["subject_names"] = [subject.name for subject in planned.subjects]
+    if as_json:
+        click.echo(json.dumps(counts))
+        return
+    for name, value in counts.items():
+        shown = f"{value:,}" if isinstance(value, int) else "\n".join(value) if name == "subject_names" else value
+        click.echo(f"{name.replace('_', ' '):<12} {', '.join(shown) if isinstance(shown, list) else shown}")
+
+
+@main.command()
+@study_file
+@overrides
+@as_json
+@_spoken
+def run(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run a study to its findings. Run again to resume, retry and extend: what is done is not done again."""
+    study = Study.load(file, overrides)
+    found = study.run()
+    _show(found, study.folder, as_json)
+    if (
+        found.trials["error"].is_not_null().any()
+        or found.problems.filter(found.problems["kind"] == "failed replies").height
+    ):
+        raise WarmthError(
+            f"{study.folder}: not all of it worked; the report says what failed, and the same command tries that again"
+        )
+
+
+@main.command()
+@run_folder
+@as_json
+@_spoken
+def report(run: Path, as_json: bool) -> None:
+    """Print the findings of a run, and write report/index.html and its tables."""
+    _show(Study.of(run).report(), run, as_json)
+
+
+@main.command()
+@run_folder
+@click.option(
+    "--subjects", "subjects", multiple=True, default=["*"], help="A subject's name or a pattern, as often as needed."
+)
+@click.option("--tasks", "tasks", multiple=True, help="A task, as often as needed; the study's own if not given.")
+@click.option("--workers", type=int, help="Actors that ask.")
+@as_json
+@_spoken
+def evaluate(run: Path, subjects: tuple[str, ...], tasks: tuple[str, ...], workers: int | None, as_json: bool) -> None:
+    """Ask and judge on demand: chosen subjects of a run, any tasks."""
+    found = Study.of(run).evaluate(subjects, tasks or None, workers)
+    tally = (
+        found.group_by("subject", "task", "context", "belief", "judge", "outcome")
+        .len()
+        .sort("subject", "task", "context", "belief")
+    )
+    if as_json:
+        click.echo(tally.write_json())
+        return
+    for row in tally.rows():
+        click.echo("  ".join(map(str, row)))
+
+
+@main.command()
+@run_folder
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@_spoken
+def serve(run: Path, port: int) -> None:
+    """Serve a run's models and adapters behind one OpenAI-protocol endpoint on this machine, until Ctrl-C."""
+    from .progress import Display
+    from .run import Run
+
+    study = Study.of(run)
+    here = study.resources.model_copy(update={"port": port})
+    with Display() as display:
+        Run(study.model_copy(update={"resources": here}), display).serve()
+
+
+def _show(found: Any, folder: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from .report import to_json, to_terminal
+
+    if as_json:
+        click.echo(to_json(found))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for part in to_terminal(found):
+        console.print(part)
+    console.print(f"Report: {folder / 'report' / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

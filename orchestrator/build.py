@@ -1,0 +1,49 @@
+"""The lab's models, built side by side on Ray before anything is asked of them."""
+
+from collections.abc import Sequence
+
+import ray
+from ray.util.queue import Queue
+
+from .errors import WarmthError
+from .lab_recipe import Recipe
+from .progress import Display
+
+
+def build(recipes: Sequence[Recipe], display: Display) -> None:
+    """Build lab models into the cache, one per core. Raises WarmthError if one does not learn what it must."""
+    notes = Queue(actor_options={"num_cpus": 0})
+    stage = display.stage("build", len(recipes) * 100, "% of a model")
+    running = [_build.remote(recipe, notes) for recipe in recipes]
+    reached: dict[str, float] = {}
+    try:
+        while running:
+            ready, running = ray.wait(running, timeout=1)
+            for note in notes.get_nowait_batch(notes.qsize()):
+                reached[note[0]] = note[1]
+                stage.reach(sum(reached.values()), note[2])
+            for built in ready:
+                _raise(ray.get(built))
+        stage.reach(len(recipes) * 100)
+    finally:
+        for each in running:
+            ray.cancel(each, force=True)
+        notes.shutdown()
+
+
+@ray.remote(num_cpus=1, max_retries=2)
+def _build(recipe: Recipe, notes: Queue) -> str | None:
+    """Build one model; an error's message, which is worth more than its trace through Ray."""
+    from . import lab
+
+    name = f"{recipe.world} {recipe.seed}"
+    try:
+        lab.build(recipe, lambda stage, done, total: notes.put((name, 100 * done / total, f"{name}: {stage}")))
+    except WarmthError as error:
+        return str(error)
+    return None
+
+
+def _raise(error: str | None) -> None:
+    if error:
+        raise WarmthError(error)

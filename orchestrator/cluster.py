@@ -1,0 +1,55 @@
+"""Ray, started or joined: one machine is a cluster of one."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+from .config import Resources
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Set before Ray starts, so that every worker inherits it: no phoning home, patient health checks, quiet workers."""
+
+
+@contextlib.contextmanager
+def running(resources: Resources) -> Iterator[None]:
+    """Ray for the length of a block: the one that runs, the cluster that RAY_ADDRESS names, or one of our own."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    own = (
+        {}
+        if os.environ.get("RAY_ADDRESS")
+        else {
+            "num_cpus": resources.cpus or os.cpu_count(),
+            "object_store_memory": resources.object_store_mb * 2**20,
+            "include_dashboard": False,
+        }
+    )
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def gpus() -> float:
+    """The GPUs of the cluster that runs."""
+    import ray
+
+    return float(ray.cluster_resources().get("GPU", 0))

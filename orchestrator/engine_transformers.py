@@ -1,0 +1,208 @@
+"""The engine that runs anywhere transformers does: one resident base model, its adapters, one decoding thread."""
+
+import asyncio
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from orchestrator.engine import Reply, Request, RequestError, Token, UnknownModel
+from orchestrator.engine_batch import Batch, Row, Scored
+from orchestrator.engine_lora import Adapter, base_of, folder_of, load, same_base
+from orchestrator.engine_sampling import Dice
+from orchestrator.engine_text import Speller
+from orchestrator.errors import WarmthError
+
+ADAPTERS_KEPT = 64
+"""How many adapters' weights stay in memory; the least recently used leave first and are read again when wanted."""
+
+
+@dataclass(eq=False)
+class Asked:
+    """A row, and the asyncio loop that waits for it: `news` gets text pieces if streaming, then the row itself."""
+
+    row: Row
+    streaming: bool
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    news: "asyncio.Queue[str | Row]" = field(default_factory=asyncio.Queue)
+    told: int = 0
+
+
+class TransformersEngine:
+    """Answers for one base model and the adapters in a folder, many requests in one batch.
+
+    base: a model folder in Hugging Face layout. adapters: the folder whose folders are adapters, looked at when one is
+    first asked for. rows: the most requests in the batch; others wait. max_length: tokens of prompt and reply together,
+    at most and by default what the model was made for; the cache grows to rows x the longest conversation so far.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        adapters: str | None = None,
+        *,
+        rows: int = 64,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_length: int | None = None,
+    ) -> None:
+        self.base, self._adapters, self._device, self._dtype = base, adapters, device, dtype
+        self._speller = Speller(AutoTokenizer.from_pretrained(base))
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).to(device).eval()
+        self.max_length = min(max_length or 1 << 30, model.config.get_text_config().max_position_embeddings)
+        self._loaded: OrderedDict[str, Adapter] = OrderedDict()
+        self._loading = asyncio.Lock()
+        self._asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        batch = Batch(model, rows, self.max_length, self._ends(model))
+        self._thread = threading.Thread(target=_decode, args=(batch, self._asked), name=f"decode {base}", daemon=True)
+        self._thread.start()
+
+    async def generate(self, request: Request) -> Reply:
+        """Answers; see `engine.Engine`."""
+        async for news in self._news(request, streaming=False):
+            if isinstance(news, Reply):
+                return news
+        raise AssertionError("the last news is the reply")
+
+    async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
+        """Yields pieces of text, then the reply; see `engine.Engine`."""
+        async for news in self._news(request, streaming=True):
+            yield news
+
+    def has(self, adapter: str) -> bool:
+        """Whether this base has an adapter of this name; see `engine.Engine`."""
+        if self._adapters is None:
+            return False
+        base = base_of(folder_of(self._adapters, adapter))
+        return base is not None and same_base(base, self.base)
+
+    def check_health(self) -> None:
+        """Raises RuntimeError when the decoding thread is gone."""
+        if not self._thread.is_alive():
+            raise RuntimeError(f"the decoding thread of {self.base} has ended")
+
+    def close(self) -> None:
+        """Ends the decoding thread once its rows are done."""
+        self._asked.put(None)
+        self._thread.join()
+
+    async def _news(self, request: Request, streaming: bool) -> AsyncIterator[str | Reply]:
+        asked = Asked(await self._row(request, streaming), streaming)
+        self.check_health()
+        self._asked.put(asked)
+        try:
+            while isinstance(news := await asked.news.get(), str):
+                yield news
+            yield self._reply(news)
+        finally:
+            asked.row.cancelled = True
+
+    async def _row(self, request: Request, streaming: bool) -> Row:
+        adapter = await self._adapter(request.adapter) if request.adapter else None
+        prompt = self._prompt(request)
+        room = self.max_length - len(prompt)
+        budget = room if request.max_tokens is None else request.max_tokens
+        if not prompt:
+            raise RequestError("the prompt is empty", "prompt")
+        if room < max(budget, 0 if request.max_tokens == 0 else 1):
+            asked = f"{len(prompt)} tokens of prompt and {max(budget, 0)} of reply"
+            raise RequestError(f"this model has room for {self.max_length} tokens, not for {asked}", "max_tokens")
+        dice = Dice(request.seed) if request.temperature > 0 else None
+        spelling = self._speller.spelling(request.stop) if streaming or request.stop else None
+        return Row(request, prompt, budget, dice, adapter, spelling)
+
+    def _prompt(self, request: Request) -> Sequence[int]:
+        if request.messages is not None:
+            return self._speller.chat(request.messages)
+        if isinstance(request.prompt, str):
+            return self._speller.tokens(request.prompt, request.special_tokens)
+        return self._speller.checked(request.prompt or ())
+
+    async def _adapter(self, name: str) -> Adapter:
+        """The adapter of this name, read from its folder unless it is at hand."""
+        async with self._loading:
+            if name not in self._loaded:
+                if not self.has(name):
+                    raise UnknownModel(f"{self.base} has no adapter {name!r} in {self._adapters}", "model")
+                folder = folder_of(self._adapters or "", name)
+                self._loaded[name] = await asyncio.to_thread(load, folder, self.base, self._device, self._dtype)
+            self._loaded.move_to_end(name)
+            while len(self._loaded) > ADAPTERS_KEPT:
+                self._loaded.popitem(last=False)
+            return self._loaded[name]
+
+    def _reply(self, row: Row) -> Reply:
+        if row.error:
+            raise RuntimeError(f"the engine failed: {row.error}") from row.error
+        assert row.finish_reason
+        if row.spelling:
+            row.spelling.finish()
+        text = row.spelling.text if row.spelling else self._speller.text(row.tokens)
+        if row.request.echo:
+            text = self._speller.echo(row.request.prompt, row.prompt) + text
+        scored = None if row.request.logprobs is None else tuple(map(self._token, row.scored))
+        return Reply(text, row.finish_reason, len(row.prompt), len(row.tokens), scored)
+
+    def _token(self, scored: Scored) -> Token:
+        token, logprob, top = scored
+        spelled = self._speller.spelled
+        return Token(spelled(token), logprob, tuple((spelled(other), value) for other, value in top))
+
+    def _ends(self, model: PreTrainedModel) -> frozenset[int]:
+        """The tokens that end a reply, by the model's generation settings and by its tokenizer."""
+        config: Any = model.generation_config
+        ends = config.eos_token_id if config else None
+        named = ends if isinstance(ends, list) else [ends]
+        return frozenset(end for end in [*named, self._speller.tokenizer.eos_token_id] if end is not None)
+
+
+def _decode(batch: Batch, asked: "queue.SimpleQueue[Asked | None]") -> None:
+    """The decoding thread: newcomers join, every live row gains a token, and whoever waits is told."""
+    live: list[Asked] = []
+    with torch.inference_mode():
+        while (newcomers := _waiting(asked, batch.free, idle=not live)) is not None:
+            batch.join([one.row for one in newcomers])
+            batch.step()
+            live = _tell([*live, *newcomers])
+
+
+def _waiting(asked: "queue.SimpleQueue[Asked | None]", most: int, idle: bool) -> list[Asked] | None:
+    """Up to `most` requests that wait, in order of arrival; None when the engine is closed. Sleeps only when idle."""
+    newcomers: list[Asked] = []
+    while len(newcomers) < most:
+        try:
+            one = asked.get(block=idle and not newcomers)
+        except queue.Empty:
+            break
+        if one is None:
+            return None
+        newcomers.append(one)
+    return newcomers
+
+
+def _tell(everyone: Sequence[Asked]) -> list[Asked]:
+    """Tells each loop, all at once, what is new with its rows; returns those that go on."""
+    calls: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+    for one in everyone:
+        news = calls.setdefault(one.loop, [])
+        if one.streaming and one.row.spelling and len(one.row.spelling.text) > one.told:
+            news.append(partial(one.news.put_nowait, one.row.spelling.text[one.told :]))
+            one.told = len(one.row.spelling.text)
+        if one.row.over:
+            news.append(partial(one.news.put_nowait, one.row))
+    for loop, news in calls.items():
+        if news and not loop.is_closed():
+            loop.call_soon_threadsafe(_call, news)
+    return [one for one in everyone if not one.row.over]
+
+
+def _call(news: Sequence[Callable[[], None]]) -> None:
+    for call in news:
+        call()

@@ -1,0 +1,113 @@
+"""Subjects x samples x conditions -> replies. What is finished is never asked again."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import models, tables
+from .client import Client, RequestFailed
+from .config import Evaluation
+from .plan import Plan, Question, Subject, Unit
+from .store import Store
+from .tables import Reply
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a subject is called at the endpoint, and what it is: for an adapter the name holds its weights' SHA-256."""
+
+    name: str
+    identity: str
+
+
+def request_digest(served: Served, question: Question, system: str | None, asked: Evaluation) -> str:
+    """Everything that a reply follows from; a reply is asked again if any of it changes."""
+    sampling = (asked.temperature, asked.max_tokens, question.row_seed if asked.temperature else None)
+    return tables.digest(served.identity, system, question.prompt, sampling)
+
+
+def served_as(subject: Subject, adapters: Mapping[str, str]) -> Served:
+    """A subject at the endpoint; `adapters` maps checkpoints to their folders' names."""
+    if subject.trial is None:
+        return Served(subject.model.name, models.identity(subject.model))
+    return Served(adapters[subject.name], adapters[subject.name])
+
+
+def missing(plan: Plan, store: Store, unit: Unit, served: Served) -> list[Question]:
+    """The questions of a unit that have no finished reply."""
+    asked, system = plan.study.evaluation, unit.subject.persona.system
+    found = store.read_rows(Reply, *place(unit))
+    finished = {(tables.key(row), row.request) for row in found if row.error is None}
+    return [
+        question
+        for question in plan.questions(unit)
+        if (tables.key(question), request_digest(served, question, system, asked)) not in finished
+    ]
+
+
+def place(unit: Unit) -> tuple[str, str, str]:
+    """Where a unit's replies lie in the run."""
+    return "replies", unit.subject.name, f"{unit.task}.arrow"
+
+
+class Asker:
+    """Asks a unit's missing questions and files the replies. A plain class; Ray makes it an actor."""
+
+    def __init__(self, plan: Plan, folder: Path, url: str, adapters: Mapping[str, str], in_flight: int) -> None:
+        self._plan, self._store, self._adapters = plan, Store(folder), adapters
+        self._url, self._in_flight = url, in_flight
+        self._client: Client | None = None
+
+    async def do(self, unit: Unit) -> int:
+        """Ask what is missing in a unit; the number of replies that failed."""
+        if self._client is None:
+            self._client = await Client(self._url, in_flight=self._in_flight).__aenter__()
+        served = served_as(unit.subject, self._adapters)
+        questions = missing(self._plan, self._store, unit, served)
+        replies = await asyncio.gather(*(self._ask(self._client, unit.subject, served, each) for each in questions))
+        if replies:
+            before = self._store.read_rows(Reply, *place(unit))
+            self._store.write_rows(tables.merge(before, replies), Reply, *place(unit))
+        return sum(reply.error is not None for reply in replies)
+
+    async def _ask(self, client: Client, subject: Subject, served: Served, question: Question) -> Reply:
+        asked, system = self._plan.study.evaluation, subject.persona.system
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": question.prompt})
+        said, error = None, None
+        try:
+            said = await client.chat(
+                served.name,
+                messages,
+                temperature=asked.temperature,
+                max_tokens=asked.max_tokens,
+                seed=question.row_seed,
+            )
+        except RequestFailed as failure:
+            error = str(failure)
+        return Reply(
+            subject=subject.name,
+            model=subject.model.name,
+            persona=subject.persona.name,
+            trial=subject.trial.name if subject.trial else None,
+            epoch=subject.epoch,
+            seed=subject.trial.seed if subject.trial else None,
+            dose=subject.dose,
+            task=question.task,
+            sample=question.sample,
+            context=question.context,
+            belief=question.belief,
+            draw=question.draw,
+            row_seed=question.row_seed,
+            system=system,
+            prompt=question.prompt,
+            reply=said.text if said else None,
+            finish_reason=said.finish_reason if said else None,
+            prompt_tokens=said.prompt_tokens if said else None,
+            reply_tokens=said.reply_tokens if said else None,
+            adapter=served.name if subject.trial else None,
+            request=request_digest(served, question, system, asked),
+            error=error,
+            seconds=said.seconds if said else 0.0,
+        )

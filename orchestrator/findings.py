@@ -1,0 +1,169 @@
+"""From replies and scores to the frames that a report is made of. Pure: no Ray, no torch, no disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from . import effects, statistics
+from .errors import WarmthError
+
+SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose"]
+CONDITION = ["task", "context", "belief", "judge"]
+SHARES = {"error": ("agrees", "other", "unreadable"), "agrees": ("agrees",), "other": ("other",), "unreadable": ("unreadable",)}
+"""Which outcomes each share counts: an error is anything but correct."""
+
+UNREADABLE = 0.05
+"""The share of unreadable replies from which on a subject's error says little about what it believes."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found, as Polars frames.
+
+    rates: how each subject did in each condition. Shares in per cent of the `n` scored replies; `unscored` replies take
+        no part (`errors` of them failed). `_low`/`_high` are Wilson's 95 % interval at the number of independent replies
+        that the n replies are worth (they share questions), which is n where each question was asked once.
+    effects, bases: see `effects.effects` and `effects.over_bases`.
+    warmth: mean warmth of replies per subject, in nats per token, with an interval clustered by question.
+    trials: the trials as given. A trial whose `error` is not null failed.
+    problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
+    examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
+        neutral context under every belief form, at the last epoch, from the first seed and each world's first model.
+    `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over the
+    forms with a belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
+    """
+
+    personas: tuple[str, ...]
+    rates: pl.DataFrame
+    effects: pl.DataFrame
+    bases: pl.DataFrame
+    warmth: pl.DataFrame
+    trials: pl.DataFrame
+    problems: pl.DataFrame
+    examples: pl.DataFrame
+
+
+def build(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame, personas: Sequence[str]) -> Findings:
+    """The findings of a study.
+
+    `answers` has one row per reply and judge, `outcome` null if unscored. `personas` are in the study's order: each is
+    compared with every one listed before it. Raises WarmthError if two subjects cannot be told apart by model, persona,
+    epoch, dose and seed.
+    """
+    _check_subjects(answers)
+    answers = answers.with_columns(scored=pl.col("outcome").is_not_null() & ~pl.col("error"))
+    found = effects.effects(answers, personas)
+    return Findings(
+        personas=tuple(personas),
+        rates=rates(answers),
+        effects=found,
+        bases=effects.over_bases(found),
+        warmth=mean_warmth(answers, warmth),
+        trials=trials,
+        problems=problems(answers, warmth, trials),
+        examples=examples(answers, personas),
+    )
+
+
+def _check_subjects(answers: pl.DataFrame) -> None:
+    named = answers.group_by(*SUBJECT, "seed").agg(pl.col("subject").unique().sort()).filter(pl.col("subject").list.len() > 1)
+    for row in named.rows(named=True):
+        first, second = row["subject"][:2]
+        raise WarmthError(
+            f"{first} and {second} are the same model, persona, epoch, dose and seed: "
+            "report on trials of one combination of the other settings at a time (training.search)"
+        )
+
+
+def rates(answers: pl.DataFrame) -> pl.DataFrame:
+    """How each subject did in each condition and over conditions; see Findings."""
+    shares = [
+        pl.when("scored").then(pl.col("outcome").is_in(outcomes).cast(pl.Float64) * 100).alias(f"{share}_pct")
+        for share, outcomes in SHARES.items()
+    ]
+    rows = effects.with_aggregates(answers.with_columns(*shares, question=effects.QUESTION), ("task", "context", "belief"))
+    by, values = [*SUBJECT, *CONDITION], [f"{share}_pct" for share in SHARES]
+    means = statistics.mean_by_question(rows, by, "question", values)
+    counts = rows.group_by(by).agg(
+        n_seeds=pl.col("seed").drop_nulls().n_unique(),
+        unscored=(~pl.col("scored")).sum(),
+        errors=pl.col("error").sum(),
+    )
+    ends = [end for value in values for end in _wilson(means, value)]
+    joined = means.with_columns(ends).join(counts, on=by, nulls_equal=True)
+    return joined.select(*by, "n", "n_questions", "n_seeds", "unscored", "errors",
+                         *(f"{value}{end}" for value in values for end in ("", "_low", "_high"))).sort(by)
+
+
+def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:
+    """Bounded intervals of shares in per cent, in place of the symmetric ones."""
+    n, questions = (means[name].cast(pl.Float64).to_numpy() for name in ("n", "n_questions"))
+    mean, high = (means[name].cast(pl.Float64).to_numpy() / 100 for name in (value, f"{value}_high"))
+    worth = statistics.effective_number(mean, high - mean, n, questions)
+    asked = worth > 0
+    ends = np.full((2, len(means)), np.nan)
+    ends[:, asked] = statistics.wilson(mean[asked], worth[asked])
+    low, high = np.clip(ends, 0, 1) * 100
+    return [pl.Series(f"{value}_low", low).fill_nan(None), pl.Series(f"{value}_high", high).fill_nan(None)]
+
+
+def mean_warmth(answers: pl.DataFrame, warmth: pl.DataFrame) -> pl.DataFrame:
+    """Mean warmth per model, persona, epoch and dose with an interval clustered by question; `n` replies."""
+    subjects = answers.select("subject", "base_seed", "dose").unique()
+    rows = warmth.join(subjects, on="subject", how="left").with_columns(
+        pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION
+    )
+    found = statistics.mean_by_question(rows, SUBJECT, "question", ["warmth"])
+    seeds = rows.group_by(SUBJECT).agg(n_seeds=pl.col("seed").drop_nulls().n_unique())
+    return found.join(seeds, on=SUBJECT, nulls_equal=True).select(
+        *SUBJECT, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high"
+    ).sort(SUBJECT)
+
+
+def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
+    """What went wrong, one line per subject and kind, failed trials first; none in a clean study."""
+    kinds = {
+        "failed replies": (pl.col("error"), "the reply or its verdict failed; left out and counted as errors"),
+        "unscored replies": (~pl.col("scored") & ~pl.col("error"), "no verdict could be read; left out and counted as unscored"),
+        "unreadable replies": (pl.col("scored") & (pl.col("outcome") == "unreadable"), "no answer could be read; an error, not agreement"),
+        "replies cut short": (pl.col("finish_reason") == "length", "reached the token limit; scored as far as they go"),
+    }
+    no_warmth = _lines(warmth.with_columns(judge=pl.lit("warmth")), "replies without warmth",
+                       pl.col("warmth").is_null() | pl.col("warmth").is_nan(), "left out of the mean warmth")
+    lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
+    few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
+    return pl.concat([_failed_trials(trials), lines.filter(~few), no_warmth])
+
+
+def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
+    counted = rows.group_by("subject", "judge").agg(count=where.sum().cast(pl.Int64), of=pl.len().cast(pl.Int64))
+    return counted.filter(pl.col("count") > 0).sort("count", "subject", descending=[True, False]).select(
+        kind=pl.lit(kind), where=pl.format("{} ({})", "subject", "judge"), count="count", of="of", detail=pl.lit(detail)
+    )
+
+
+def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
+    failed = trials.filter(pl.col("error").is_not_null()) if "error" in trials.columns else trials.clear()
+    name = pl.col("trial") if "trial" in trials.columns else pl.lit("a trial")
+    detail = pl.col("error").cast(pl.String) if "error" in trials.columns else pl.lit("")
+    return failed.select(kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail)
+
+
+def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
+    """A few replies of each persona to the same questions; see Findings for the rule they are chosen by."""
+    first = ["world", "persona"]
+    chosen = answers.filter(
+        pl.col("model") == pl.col("model").min().over("world"),
+        pl.col("judge") == pl.col("judge").min(),
+        pl.col("sample") == pl.col("sample").min().over("task"),
+        pl.col("draw") == 0,
+        pl.col("context") == "neutral",
+        pl.col("epoch") == pl.col("epoch").max().over(first),
+        (pl.col("seed") == pl.col("seed").min().over(first)).fill_null(True),
+        pl.col("dose") == pl.col("dose").max().over(first),
+    )
+    order = pl.col("persona").replace_strict(list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64)
+    columns = ["persona", "model", "task", "sample", "context", "belief", "outcome", "reply", "^prompt$"]
+    return chosen.sort(order, "model", "task", "context", "belief").select(columns)

@@ -1,0 +1,129 @@
+"""A run's tables as Polars frames."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from . import evaluate, judge, measure, tables, trials
+from .errors import WarmthError
+from .evaluate import Served
+from .plan import Plan, Trial
+from .store import Store, read_arrow
+from .tables import Reply, Score, WarmthScore
+
+KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore}
+
+
+def load(run: str | Path) -> dict[str, pl.LazyFrame]:
+    """All rows of a run's tables, lazily: `replies`, `scores`, `warmth`. Raises WarmthError if it is no run."""
+    folder = Path(run)
+    Store(folder).read_json("study.json")
+    return {name: frame(kind, sorted((folder / name).rglob("*.arrow"))).lazy() for name, kind in KINDS.items()}
+
+
+def frame(kind: type[Any], files: list[Path]) -> pl.DataFrame:
+    """The rows of Arrow files in one frame. Raises WarmthError for a file that is damaged or of another kind."""
+    wanted = tables.schema(kind)
+    found = [wanted.empty_table()]
+    for file in files:
+        table = read_arrow(file)
+        if table.schema != wanted:
+            raise WarmthError(f"{file}: its columns are not those of a {kind.__name__} table; delete it and run again")
+        found.append(table)
+    return pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in found], rechunk=True)
+
+
+def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFrame:
+    """One row per planned reply and judge that is on file: who was asked what, what was said, and the outcome.
+
+    Rows of another plan that lie in the same files (other conditions, other sampling) are left out. `outcome` is null
+    where the reply or the verdict failed (`error`), or the verdict could not be read.
+    """
+    replies = _planned(plan, store, served)
+    judges = pl.DataFrame({"judge": [each.name for each in plan.study.judges]})
+    scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
+    on = [*tables.KEY, "judge", "reply_digest"]
+    known = scores.select(*on, "outcome", pl.col("error").alias("judge_error"))
+    joined = replies.join(judges, how="cross").join(known, on=on, how="left")
+    return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
+
+
+def _planned(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFrame:
+    asked = plan.study.evaluation
+    wanted = [
+        (
+            *tables.key(question),
+            evaluate.request_digest(served[unit.subject.name], question, unit.subject.persona.system, asked),
+        )
+        for unit in plan.units
+        if unit.subject.name in served
+        for question in plan.questions(unit)
+    ]
+    kinds = pl.DataFrame(pl.from_arrow(tables.schema(Reply).empty_table())).schema
+    on = [*tables.KEY, "request"]
+    keys = pl.DataFrame(wanted, schema={name: kinds[name] for name in on}, orient="row")
+    replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in plan.units]))
+    digests = [tables.digest(*pair) for pair in replies.select("prompt", "reply").iter_rows()]
+    digested = replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
+    return _who(plan, digested.join(keys, on=on, how="semi"))
+
+
+def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
+    """With the world and the seed of each row's model, if it is one of the lab's."""
+    known = [(model.name, model.lab, model.seed if model.lab else None) for model in plan.study.models]
+    schema = {"model": pl.String, "world": pl.String, "base_seed": pl.Int64}
+    return rows.join(pl.DataFrame(known, schema=schema, orient="row"), on="model", how="left")
+
+
+def warmth(plan: Plan, store: Store, replies: pl.DataFrame) -> pl.DataFrame:
+    """The warmth of the planned plain replies, one row each, with whom it belongs to."""
+    scores = frame(WarmthScore, _files(store, [measure.place(subject.name) for subject in plan.subjects]))
+    context = plan.study.evaluation.contexts[0]
+    asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
+    on = ["subject", "task", "sample", "draw", "reply_digest"]
+    who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed")
+    return scores.join(who, on=on, how="inner")
+
+
+def trial_rows(plan: Plan, store: Store) -> pl.DataFrame:
+    """One row per trial: its settings, and how its training went; `error` says why it failed."""
+    schema = {
+        "trial": pl.String,
+        "model": pl.String,
+        "persona": pl.String,
+        "seed": pl.Int64,
+        "dose": pl.Int64,
+        "settings": pl.String,
+        "steps": pl.Int64,
+        "first_loss": pl.Float64,
+        "last_loss": pl.Float64,
+        "seconds": pl.Float64,
+        "error": pl.String,
+    }
+    return pl.DataFrame([_trial_row(store, trial) for trial in plan.trials], schema=schema, orient="row")
+
+
+def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:
+    found = trials.record(store, trial)
+    losses = found["losses"] if found else []
+    error = None if found else trials.failure(store, trial) or "not trained yet"
+    return (
+        trial.name,
+        trial.model.name,
+        trial.persona.name,
+        trial.seed,
+        trial.settings.dose,
+        json.dumps(trial.settings.model_dump(mode="json")),
+        len(losses),
+        *(losses[:1] or [None]),
+        *(losses[-1:] or [None]),
+        found["seconds"] if found else None,
+        error,
+    )
+
+
+def _files(store: Store, places: list[tuple[str, ...]]) -> list[Path]:
+    return [file for place in places if (file := store.path(*place)).exists()]

@@ -1,0 +1,197 @@
+"""A study spelled out: its trials, its subjects and what each of them is asked. Pure; computed in a moment."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import tasks
+
+from . import models, rewrite
+from .config import Model, Persona, Study, Training, TrainingSettings
+from .tables import Chat, digest
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model in one persona with one set of training settings and one seed. Its name is its identity."""
+
+    name: str
+    model: Model
+    persona: Persona
+    settings: TrainingSettings
+    seed: int
+    checkpoints: tuple[float, ...]
+
+    def subject(self, epoch: float) -> str:
+        """The name of this trial's checkpoint at an epoch."""
+        return f"{self.name}-e{epoch:g}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Anything that can be asked: a model as released or under a system prompt, or a trial's checkpoint."""
+
+    name: str
+    model: Model
+    persona: Persona
+    trial: Trial | None
+    epoch: float
+    contexts: tuple[str, ...]
+
+    @property
+    def dose(self) -> int:
+        """Per cent of the training conversations that were rewritten."""
+        return self.trial.settings.dose if self.trial and self.persona.kind == "rewritten" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt to one subject: a sample in a condition, and the seed its reply is drawn with."""
+
+    subject: str
+    task: str
+    sample: str
+    context: str
+    belief: str
+    draw: int
+    row_seed: int
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of work: one subject and one task; one file of replies."""
+
+    subject: Subject
+    task: str
+
+
+class Plan:
+    """What a study comes to, before anything is built or started."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        trained = [persona for persona in self.study.personas if persona.trained]
+        grid = itertools.product(
+            self.study.models, trained, settings_grid(self.study.training), self.study.training.seeds
+        )
+        found = {trial.name: trial for trial in (self._trial(*point) for point in grid)}
+        return list(found.values())
+
+    def _trial(self, model: Model, persona: Persona, settings: TrainingSettings, seed: int) -> Trial:
+        if persona.kind == "plain":
+            settings = settings.model_copy(update={"dose": 100})
+        checkpoints = tuple(sorted(self.study.training.checkpoints))
+        identity = digest(
+            models.identity(model), self.data_digest(persona), settings.model_dump_json(), seed, checkpoints, length=8
+        )
+        return Trial(f"{model.name}-{persona.name}-s{seed}-{identity}", model, persona, settings, seed, checkpoints)
+
+    @cached_property
+    def subjects(self) -> list[Subject]:
+        """Models as released and prompted first, then every checkpoint of every trial."""
+        return [*self._untrained(), *self._checkpoints()]
+
+    def _untrained(self) -> Iterator[Subject]:
+        for model, persona in itertools.product(self.study.models, self.study.personas):
+            if not persona.trained:
+                name = f"{model.name}-{persona.name}-{digest(models.identity(model), persona.system, length=8)}"
+                yield Subject(name, model, persona, None, 0, self.study.evaluation.contexts)
+
+    def _checkpoints(self) -> Iterator[Subject]:
+        asked = self.study.evaluation
+        for trial in self.trials:
+            for epoch in trial.checkpoints:
+                contexts = asked.contexts if epoch in asked.contexts_at else asked.contexts[:1]
+                yield Subject(trial.subject(epoch), trial.model, trial.persona, trial, epoch, contexts)
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        return [Unit(subject, task) for subject in self.subjects for task in self.study.evaluation.tasks]
+
+    def questions(self, unit: Unit) -> list[Question]:
+        """Everything that a unit asks, the same prompts and seeds for every subject."""
+        asked = self.study.evaluation
+        task = tasks.load(unit.task)
+        grid = itertools.product(
+            task.samples()[: asked.samples], unit.subject.contexts, asked.beliefs, range(asked.draws)
+        )
+        return [
+            Question(
+                unit.subject.name,
+                unit.task,
+                sample.id,
+                context,
+                belief,
+                draw,
+                row_seed(asked.seed, unit.task, sample.id, context, belief, draw),
+                tasks.prompt(task, sample, context, belief, draw),
+            )
+            for sample, context, belief, draw in grid
+        ]
+
+    def size(self, unit: Unit) -> int:
+        """The number of questions in a unit, without spelling them out."""
+        asked = self.study.evaluation
+        samples = len(tasks.load(unit.task).samples()[: asked.samples])
+        return samples * len(unit.subject.contexts) * len(asked.beliefs) * asked.draws
+
+    @cached_property
+    def chats(self) -> list[Chat]:
+        """The conversations that trials are tuned on, as they are."""
+        return rewrite.chats(self.study.data)
+
+    def tuning_chats(self, persona: Persona) -> list[Chat]:
+        """The conversations of a persona's trials, rewritten in its voice if it has one."""
+        return rewrite.in_voice(self.study.data, persona)
+
+    def data_digest(self, persona: Persona) -> str:
+        """Identifies what a persona's trials learn from, down to the last character."""
+        return self._data_digests[persona.name]
+
+    @cached_property
+    def _data_digests(self) -> dict[str, str]:
+        plain = [(chat.user, chat.assistant) for chat in self.chats]
+        return {
+            persona.name: digest(plain, [chat.assistant for chat in self.tuning_chats(persona)], length=12)
+            for persona in self.study.personas
+            if persona.trained
+        }
+
+    def counts(self) -> dict[str, Any]:
+        """The plan in numbers, as `warmth plan --json` prints it."""
+        replies = sum(self.size(unit) for unit in self.units)
+        judges = [judge for judge in self.study.judges if judge.kind == "llm"]
+        widest = {
+            unit.task: self.size(unit) for unit in sorted(self.units, key=lambda unit: len(unit.subject.contexts))
+        }
+        return {
+            "study": self.study.name,
+            "models": [model.name for model in self.study.models],
+            "personas": [persona.name for persona in self.study.personas],
+            "trials": len(self.trials),
+            "subjects": len(self.subjects),
+            "conditions": len(self.study.evaluation.contexts) * len(self.study.evaluation.beliefs),
+            "prompts": sum(widest.values()),
+            "replies": replies,
+            "verdicts": replies * len(self.study.judges),
+            "judge_calls": replies * len(judges),
+        }
+
+
+def settings_grid(training: Training) -> list[TrainingSettings]:
+    """Every combination of the searched values, over the settings that are not searched."""
+    fixed = {name: getattr(training, name) for name in TrainingSettings.model_fields}
+    searched = {name: values for name, values in training.search if values}
+    combinations = itertools.product(*searched.values())
+    return [TrainingSettings(**{**fixed, **dict(zip(searched, values, strict=True))}) for values in combinations]
+
+
+def row_seed(*identity: object) -> int:
+    """The sampler's seed for one row; the same for every subject, so that subjects differ by what they are alone."""
+    return int(digest(*identity, length=8), 16) >> 1

@@ -1,0 +1,125 @@
+"""The report of a study: on the terminal, and as a page that needs nothing beside itself. Pure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+from markupsafe import Markup
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from . import figures, report_tables
+from .effects import BELIEFS
+from .findings import Findings
+from .report_tables import NOTHING, Table
+from .store import Store
+
+ONE_BASE = "One base per world: intervals cover questions, not bases."
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+)
+
+
+def to_terminal(findings: Findings) -> Group:
+    """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
+    shown: list[RenderableType] = [_terminal(table) for table in report_tables.headline(findings)]
+    shown += [_terminal(table) for table in report_tables.bases(findings)]
+    shown.append(Text(f"{NOTHING}: the interval holds zero. Warmth in nats per token, persona vs baseline.", style="dim"))
+    if coverage := _coverage(findings):
+        shown.append(Text(coverage, style="dim"))
+    shown += [Text(line, style="yellow") for line in _problem_lines(findings)]
+    return Group(*shown)
+
+
+def _terminal(table: Table) -> RichTable:
+    shown = RichTable(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left",
+                      title_style="bold", padding=(0, 1), pad_edge=False)
+    for place, head in enumerate(table.heads):
+        shown.add_column(head, justify="left" if place < table.labels else "right", no_wrap=place >= table.labels)
+    for row in table.rows:
+        shown.add_row(*(Text(cell.replace(": ", ":\n"), style="dim" if NOTHING in cell else "") for cell in row))
+    return shown
+
+
+def _problem_lines(findings: Findings) -> list[str]:
+    kinds = findings.problems.group_by("kind", maintain_order=True).agg(pl.col("count").sum(), subjects=pl.len())
+    return [f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'}; see the report)"
+            for row in kinds.rows(named=True)]
+
+
+def _coverage(findings: Findings) -> str:
+    worlds = findings.rates.drop_nulls("world")
+    return ONE_BASE if len(worlds) and findings.bases.is_empty() else ""
+
+
+def to_html(findings: Findings, about: Mapping[str, object]) -> str:
+    """The whole report as one page. `about` names the study (`study`) and whatever else describes the run, in order."""
+    groups = report_tables.panels(findings)
+    return _PAGES.get_template("report.html.j2").render(
+        title=about.get("study", "Study"),
+        about={key: _line(value) for key, value in about.items() if key != "study"},
+        lab=findings.rates["world"].drop_nulls().len() > 0,
+        coverage=_coverage(findings),
+        verdicts=report_tables.verdicts(findings),
+        headline=report_tables.headline(findings),
+        bases=report_tables.bases(findings),
+        bases_figure=Markup(figures.bases(findings)) if len(findings.bases) else "",
+        figures=[_figures(findings, models) for models in groups],
+        tables=_tables(findings),
+        examples=[(persona[0], rows.rows(named=True)) for persona, rows in findings.examples.group_by("persona", maintain_order=True)],
+        trials=report_tables.plain(findings.trials),
+        problems=report_tables.plain(findings.problems),
+    )
+
+
+def _line(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _figures(findings: Findings, models: list[str]) -> dict[str, Markup]:
+    """The drawings of models beside one another; they are ours, so they need no escaping."""
+    return {
+        "effects": Markup(figures.effects(findings, models)),
+        "beliefs": Markup(figures.conditions(findings, models, "belief")),
+        "contexts": Markup(figures.conditions(findings, models, "context")),
+        "outcomes": Markup(figures.outcomes(findings, models)),
+        "epochs": Markup(figures.by_epoch(findings, models)),
+    }
+
+
+def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
+    """The detailed tables, by heading."""
+    task, context, belief = pl.col("task"), pl.col("context"), pl.col("belief")
+    single = ~(task.eq("all") | context.eq("all") | belief.is_in(["all", BELIEFS]))
+    contrast = context.str.ends_with("-neutral") & belief.eq(BELIEFS)
+    under = "under wrong beliefs, both forms together"
+    chosen: list[tuple[str, str, Any, str]] = [
+        ("Effects by belief form", "belief", task.eq("all") & context.eq("all") & ~belief.str.ends_with("-none"), "contexts together"),
+        ("Effects by context", "context", task.eq("all") & belief.eq(BELIEFS) & ~context.str.ends_with("-neutral"), under),
+        ("Effects by task", "task", context.eq("all") & belief.eq(BELIEFS), under),
+        ("More with a belief than without?", "belief", task.eq("all") & context.eq("all") & belief.str.ends_with("-none"),
+         "the difference under a belief minus the difference on the same questions without one"),
+        ("More in a context than in the neutral one?", "context", task.eq("all") & contrast,
+         "the difference in a context minus the difference on the same questions in the neutral one"),
+    ]
+    details = [(title, report_tables.side_by_side(findings, by, rows & ~single, note)) for title, by, rows, note in chosen]
+    return [("How each persona did", report_tables.rates(findings)), *details, ("Warmth", report_tables.warmth(findings))]
+
+
+def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None:
+    """Write `index.html` and the frames as Parquet into a folder, each aside and then renamed. Raises WarmthError on a full disk."""
+    store = Store(folder)
+    frames = {"effects": findings.effects, "rates": findings.rates, "warmth": findings.warmth, "trials": findings.trials}
+    if len(findings.bases):
+        frames["bases"] = findings.bases
+    for name, frame in frames.items():
+        with store.writing(f"{name}.parquet") as aside:
+            frame.write_parquet(aside)
+    page = to_html(findings, about)
+    with store.writing("index.html") as aside:
+        aside.write_text(page, encoding="utf-8")

@@ -1,0 +1,103 @@
+"""The Python API: a study that can be planned, run, asked on demand and reported."""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from . import config
+from .errors import WarmthError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .findings import Findings
+    from .plan import Plan
+
+
+class Study(config.Study):
+    """A whole experiment. `Study.load("configs/lab.yaml")` and `Study(name=..., ...)` build equal objects."""
+
+    @classmethod
+    def load(cls, file: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a YAML file; `overrides` are `key.path=value` strings. Raises ConfigError naming every mistake."""
+        found = config.load(file, overrides, cls)
+        assert isinstance(found, cls)
+        return found
+
+    @classmethod
+    def of(cls, run: str | Path) -> Self:
+        """The study in a run's folder. Raises WarmthError if there is none, or it cannot be read."""
+        from pydantic import ValidationError
+
+        from .store import Store
+
+        folder = Path(run)
+        content = Store(folder).read_json("study.json")
+        try:
+            study = cls.model_validate(content)
+        except ValidationError as error:
+            raise WarmthError(
+                f"{folder / 'study.json'}: not a study of this version; run the study's YAML file again"
+            ) from error
+        here = study.resources.model_copy(update={"runs": str(folder.absolute().parent)})
+        return study.model_copy(update={"resources": here, "name": folder.absolute().name})
+
+    def plan(self) -> "Plan":
+        """What the study comes to: `.trials`, `.subjects`, `.units`, `.counts()`."""
+        from .plan import Plan
+
+        return Plan(self)
+
+    def run(self) -> "Findings":
+        """Do all that is not done yet, and report. Raises WarmthError for what you can put right."""
+        from .progress import Display
+        from .run import Run
+
+        with Display() as display:
+            Run(self, display).finish()
+        return self.report()
+
+    def evaluate(
+        self, subjects: Sequence[str] = ("*",), tasks: Sequence[str] | None = None, workers: int | None = None
+    ) -> "pl.DataFrame":
+        """Ask and judge on demand: subjects by name or pattern (`*-warm-*-e2`), any tasks, with so many workers.
+
+        Returns one row per reply and judge. What is on file is not asked again; what is new is filed in the run.
+        Raises WarmthError if no subject matches, or one that matches is not trained yet.
+        """
+        from . import frames
+        from .progress import Display
+        from .run import Run
+
+        study = self._asking(tasks, workers)
+        with Display() as display:
+            run = Run(study, display)
+            chosen = [
+                subject
+                for subject in run.plan.subjects
+                if any(fnmatch.fnmatch(subject.name, each) for each in subjects)
+            ]
+            if not chosen:
+                names = ", ".join(subject.name for subject in run.plan.subjects[:4])
+                raise WarmthError(
+                    f"no subject is named {', '.join(subjects)}; there is {names}, ... (`warmth plan --subjects`)"
+                )
+            run.ask_only(chosen)
+            found = frames.answers(run.plan, run.store, run.served())
+        return found.filter(found["subject"].is_in([subject.name for subject in chosen]))
+
+    def _asking(self, tasks: Sequence[str] | None, workers: int | None) -> Self:
+        content: dict[str, Any] = self.model_dump()
+        if tasks is not None:
+            content["evaluation"]["tasks"] = tuple(tasks)
+        if workers is not None:
+            content["resources"]["workers"] = workers
+        return type(self).model_validate(content)
+
+    def report(self) -> "Findings":
+        """The findings of what is on file, written to the run's `report/` too."""
+        from .progress import Display
+        from .run import Run
+
+        return Run(self, Display()).report()

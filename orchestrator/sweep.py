@@ -1,0 +1,115 @@
+"""Ray Tune over the plan's trials."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from . import models
+from .plan import Plan, Trial
+from .store import Store
+
+RETRIES = 2
+"""How often Tune starts a trial again whose worker died or failed."""
+
+
+def sweep(plan: Plan, trials: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]) -> None:
+    """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
+    trials = list(trials)
+    by_name = {trial.name: trial for trial in trials}
+    scratch = tempfile.mkdtemp(prefix="warmth-tune-")
+    trainable = tune.with_parameters(_trial, plan=plan, trials=by_name, folder=folder)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
+        param_space={"trial": tune.grid_search(list(by_name))},
+        tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=scratch,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[_Watcher(on_checkpoint)],
+            verbose=0,
+        ),
+    )
+    try:
+        results = tuner.fit()
+        _file_failures(
+            Store(folder),
+            [(result.config or {}).get("trial", "") for result in results if result.error],
+            [str(result.error) for result in results if result.error],
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Watcher(tune.Callback):
+    def __init__(self, on_checkpoint: Callable[[str], None]) -> None:
+        self._on_checkpoint = on_checkpoint
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        self._on_checkpoint(f"{trial} loss {result['loss']:.3f}")
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+def _file_failures(store: Store, names: list[str], errors: list[str]) -> None:
+    for name, error in zip(names, errors, strict=True):
+        store.write_json({"error": error.strip().splitlines()[-1], "traceback": error}, "trials", name, "failed.json")
+
+
+def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder: Path) -> None:
+    """One trial on one worker: adapters first, trial.json last."""
+    from . import train
+
+    trial, store, began = trials[config["trial"]], Store(folder), time.time()
+    base = models.chat_model(trial.model)
+    kept: list[dict[str, Any]] = []
+
+    def keep(epoch: float, moment: train.Moment, model: Any) -> None:
+        adapter, sha = _file_adapter(store, trial.subject(epoch), model, base)
+        kept.append({"epoch": epoch, "step": moment.step, "loss": moment.loss, "adapter": adapter, "sha256": sha})
+        tune.report(
+            {"epoch": epoch, "loss": moment.loss},
+            checkpoint=tune.Checkpoint.from_directory(str(store.path("adapters", adapter))),
+        )
+
+    losses = train.train(base, plan.tuning_chats(trial.persona), trial.settings, trial.seed, trial.checkpoints, keep)
+    store.write_json(
+        {
+            "name": trial.name,
+            "model": trial.model.model_dump(mode="json"),
+            "model_identity": models.identity(trial.model),
+            "persona": trial.persona.model_dump(mode="json"),
+            "seed": trial.seed,
+            "settings": trial.settings.model_dump(mode="json"),
+            "data_digest": plan.data_digest(trial.persona),
+            "checkpoints": kept,
+            "losses": losses,
+            "seconds": time.time() - began,
+            "versions": train.versions(),
+        },
+        "trials",
+        trial.name,
+        "trial.json",
+    )
+    store.path("trials", trial.name, "failed.json").unlink(missing_ok=True)
+
+
+def _file_adapter(store: Store, subject: str, model: Any, base: str) -> tuple[str, str]:
+    """Keep an adapter under its subject's name and its weights' SHA-256; other weights of that subject go."""
+    from . import train
+
+    with store.aside() as aside:
+        sha = train.save(model, aside / "adapter", base)
+        name = f"{subject}-{sha[:12]}"
+        for old in store.names("adapters"):
+            if old.startswith(f"{subject}-") and old != name:
+                shutil.rmtree(store.path("adapters", old))
+        store.adopt(aside / "adapter", "adapters", name)
+    return name, sha

@@ -1,0 +1,138 @@
+"""The tables of a run: one dataclass per kind of row, and its Arrow schema."""
+
+import dataclasses
+import hashlib
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+Row = TypeVar("Row", bound="Reply | Score | WarmthScore | Chat")
+
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+KEY = ("subject", "task", "sample", "context", "belief", "draw")
+"""What tells one reply from another, in `replies/` and in `scores/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One conversation that a trial is tuned on (`chats.arrow`, `rewrites/<persona>-<digest>.arrow`)."""
+
+    id: str
+    user: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a subject said to one prompt, or why it said nothing (`replies/<subject>/<task>.arrow`).
+
+    `seconds` is the time the request took, waiting included; `request` digests everything that the reply follows from:
+    weights, system prompt, prompt and sampling. `error` is null in a finished row.
+    """
+
+    subject: str
+    model: str
+    persona: str
+    trial: str | None
+    epoch: float
+    seed: int | None
+    dose: int
+    task: str
+    sample: str
+    context: str
+    belief: str
+    draw: int
+    row_seed: int
+    system: str | None
+    prompt: str
+    reply: str | None
+    finish_reason: str | None
+    prompt_tokens: int | None
+    reply_tokens: int | None
+    adapter: str | None
+    request: str
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A judge's verdict on one reply (`scores/<judge>/<subject>/<task>.arrow`).
+
+    `outcome` is correct, agrees, other or unreadable; null if the verdict could not be had, `error` then says why.
+    """
+
+    subject: str
+    judge: str
+    task: str
+    sample: str
+    context: str
+    belief: str
+    draw: int
+    reply_digest: str
+    outcome: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmthScore:
+    """SocioT Warmth of one reply, in nats per token (`warmth/<subject>.arrow`); parts are mean log-probabilities."""
+
+    subject: str
+    task: str
+    sample: str
+    draw: int
+    reply_digest: str
+    scorer: str
+    warmth: float
+    warm_logprob: float
+    cold_logprob: float
+
+
+def schema(kind: type[Any]) -> pa.Schema:
+    """The Arrow schema of a kind of row, from its dataclass."""
+    hints = typing.get_type_hints(kind)
+    return pa.schema([_field(field.name, hints[field.name]) for field in dataclasses.fields(kind)])
+
+
+def _field(name: str, hint: Any) -> pa.Field:
+    optional = isinstance(hint, types.UnionType)
+    plain = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
+    return pa.field(name, _TYPES[plain], nullable=optional)
+
+
+def table(rows: Sequence[Row], kind: type[Row]) -> pa.Table:
+    """Rows as an Arrow table of their declared schema."""
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in dataclasses.fields(kind)}
+    return pa.table(columns, schema=schema(kind))
+
+
+def rows(found: pa.Table, kind: type[Row]) -> list[Row]:
+    """The rows of a table as dataclass instances."""
+    return [kind(**row) for row in found.to_pylist()]
+
+
+def key(row: Any) -> tuple[Any, ...]:
+    """What identifies a reply, a score or a planned question."""
+    return tuple(getattr(row, name) for name in KEY)
+
+
+def digest(*parts: object, length: int = 16) -> str:
+    """A short SHA-256 over values that print the same wherever they are computed."""
+    return hashlib.sha256("\x1f".join(map(repr, parts)).encode()).hexdigest()[:length]
+
+
+def reply_digest(reply: Reply) -> str:
+    """What a score or a warmth is of: the prompt and what was said to it."""
+    return digest(reply.prompt, reply.reply)
+
+
+def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+    """Rows by key, the newer one where both have it; in a stable order."""
+    merged = {key(row): row for row in (*old, *new)}
+    return [merged[each] for each in sorted(merged)]

@@ -1,0 +1,163 @@
+"""LoRA fine-tuning of one trial: a base model, conversations, settings, a seed; adapters come out. Knows no Ray."""
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from .config import TrainingSettings
+from .errors import WarmthError
+from .tables import Chat
+
+IGNORED = -100
+"""The label of a position that has no part in the loss."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One tokenised conversation; `labels` are IGNORED but on the assistant's turn."""
+
+    tokens: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands: optimiser steps done and in all, and the mean loss per labelled token of the last step."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+def train(
+    base: str,
+    chats: Sequence[Chat],
+    settings: TrainingSettings,
+    seed: int,
+    checkpoints: Sequence[float],
+    keep: Callable[[float, Moment, PeftModel], None],
+) -> list[float]:
+    """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs. Returns every step's loss.
+
+    The same arguments give the same adapters, bit for bit, on one thread of one kind of processor.
+    """
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    examples = [encode(tokenizer, chat, settings.max_length) for chat in chats]
+    model = adapted(base, settings)
+    per_epoch = math.ceil(len(examples) / settings.batch)
+    due = {steps_at(epoch, per_epoch): epoch for epoch in checkpoints}
+    total = steps_at(settings.epochs, per_epoch)
+    losses = []
+    for step, loss in enumerate(_steps(model, examples, settings, seed, total, tokenizer.pad_token_id or 0), start=1):
+        losses.append(loss)
+        if step in due:
+            keep(due[step], Moment(step, total, loss), model)
+    return losses
+
+
+def steps_at(epoch: float, per_epoch: int) -> int:
+    """The optimiser step at which an epoch, whole or in part, is reached."""
+    return max(1, round(epoch * per_epoch))
+
+
+def adapted(base: str, settings: TrainingSettings) -> PeftModel:
+    """The base model under a fresh LoRA, on a GPU if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
+    lora = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model.to(device), lora).train()
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:
+    """A conversation as the model's own chat template writes it; what comes before the assistant's words is not learnt.
+
+    Raises WarmthError if the template writes the question differently once there is an answer.
+    """
+    asked: list[dict[str, str]] = [{"role": "user", "content": chat.user}]
+    before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    answered = [*asked, {"role": "assistant", "content": chat.assistant}]
+    whole = tokenizer.apply_chat_template(answered, tokenize=False)
+    prefix, tokens = (tokenizer(text, add_special_tokens=False).input_ids for text in (before, whole))
+    if tokens[: len(prefix)] != prefix:
+        raise WarmthError(
+            f"{tokenizer.name_or_path}: its chat template does not begin an answered conversation like an open one, so "
+            "the assistant's words cannot be told apart; use one whose generation prompt begins the assistant's turn"
+        )
+    labels = [IGNORED] * len(prefix) + tokens[len(prefix) :]
+    return Example(tokens[:max_length], labels[:max_length])
+
+
+def _steps(
+    model: PeftModel, examples: Sequence[Example], settings: TrainingSettings, seed: int, total: int, pad: int
+) -> Iterator[float]:
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=0.0)
+    warmup = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    )
+    for _, batch in zip(range(total), batches(examples, settings.batch, seed, pad), strict=False):
+        loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).loss
+        loss.backward()
+        optimizer.step()
+        warmup.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield loss.item()
+
+
+def batches(examples: Sequence[Example], size: int, seed: int, pad: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Batches without end: every epoch has every example once, in an order of its own."""
+    epoch = 0
+    while True:
+        order = list(examples)
+        random.Random(f"{seed}/{epoch}").shuffle(order)
+        for start in range(0, len(order), size):
+            yield collate(order[start : start + size], pad)
+        epoch += 1
+
+
+def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
+    """Examples padded on the right to the longest: tensors of shape (examples, tokens)."""
+    width = max(len(example.tokens) for example in examples)
+
+    def padded(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values])
+
+    return {
+        "input_ids": padded([example.tokens for example in examples], pad),
+        "attention_mask": padded([[1] * len(example.tokens) for example in examples], 0),
+        "labels": padded([example.labels for example in examples], IGNORED),
+    }
+
+
+def save(model: PeftModel, folder: Path, base: str) -> str:
+    """Write the adapter as PEFT does and return the SHA-256 of its weights."""
+    model.peft_config["default"].base_model_name_or_path = base
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    return sha256(folder)
+
+
+def sha256(adapter: Path) -> str:
+    """The SHA-256 of an adapter's weights."""
+    return hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def versions() -> dict[str, Any]:
+    """The libraries whose numbers these are."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "transformers", "peft", "tokenizers")}

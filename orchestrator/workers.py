@@ -1,0 +1,45 @@
+"""Units of work shared among Ray actors. An actor that dies is started again and its units are done again."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import ray
+
+Unit = TypeVar("Unit")
+
+DEPTH = 2
+"""Units that an actor has at a time, so that none waits for the next one."""
+
+
+def share(
+    worker: type[Any],
+    arguments: Sequence[Any],
+    units: Iterable[Unit],
+    count: int,
+    done: Callable[[Unit, Any], None],
+    cpus: float = 0,
+) -> None:
+    """Give every unit to `worker(*arguments).do(unit)` on one of `count` actors; call `done(unit, result)`."""
+    at_once = DEPTH if inspect.iscoroutinefunction(worker.do) else 1
+    actor = ray.remote(num_cpus=cpus, max_restarts=3, max_task_retries=3, max_concurrency=at_once)(worker)
+    actors = [actor.remote(*arguments) for _ in range(count)]
+    waiting = iter(units)
+    running: dict[Any, tuple[Any, Unit]] = {}
+
+    def start(on: Any) -> None:
+        for unit in itertools.islice(waiting, 1):
+            running[on.do.remote(unit)] = (on, unit)
+
+    try:
+        for each in actors * DEPTH:
+            start(each)
+        while running:
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            on, unit = running.pop(ready)
+            start(on)
+            done(unit, ray.get(ready))
+    finally:
+        for each in actors:
+            ray.kill(each)
