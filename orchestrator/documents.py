@@ -122,7 +122,10 @@ def _set(document: Document, key: str, value: Any) -> None:
 def explain(error: ValidationError, settings: type[BaseModel], document: Document | None) -> ConfigError:
     """All of pydantic's complaints as `file:line: setting: what; did you mean ...?`."""
     lines = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    for problem in sorted(problems, key=lambda problem: _line(document, tuple(problem["loc"]))):
+        if problem["type"] == "too_short" and _has_worse_inside(problem["loc"], problems):
+            continue
         if problem["type"] == "named_file":
             lines.append(problem["msg"])
             continue
@@ -132,18 +135,32 @@ def explain(error: ValidationError, settings: type[BaseModel], document: Documen
     return ConfigError(lines)
 
 
+def _line(document: Document | None, where: Where) -> int:
+    line = document.place(where).rpartition(":")[2] if document else ""
+    return int(line) if line.isdigit() else 0
+
+
+def _has_worse_inside(where: Where, problems: Iterable[Any]) -> bool:
+    """Whether a list is short only because an item in it is wrong."""
+    return any(len(other["loc"]) > len(where) and other["loc"][: len(where)] == where for other in problems)
+
+
 def _what(problem: Mapping[str, Any], settings: type[BaseModel], where: Where) -> str:
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
         return "unknown setting" + suggestion(str(where[-1]), fields_at(settings, where[:-1]))
     if kind == "missing":
         return "this setting is missing"
+    if kind == "too_short":
+        return "needs at least one value"
+    if kind == "string_pattern_mismatch":
+        return f"{problem['input']!r} is no name: small letters, digits, '-', '_' and '.' make one"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
         said = problem["input"]
         return f"{said!r} is not one of {', '.join(choices)}" + suggestion(str(said), choices)
     message = message.removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = (message[:1].lower() + message[1:]).replace("input should be", "should be")
     given = problem.get("input")
     simple = isinstance(given, str | int | float | bool) or given is None
     return f"{message} (it says {given!r})" if simple and kind not in ("value_error", "unknown_name") else message

@@ -23,23 +23,34 @@ def _subjects(model: str) -> pl.DataFrame:
     for persona in PERSONAS[1:]:
         dose = 0 if persona == "plain" else 100
         rows += [(f"{model}-{persona}-s{s}-e{e:g}", persona, e, s, dose) for s in (0, 1) for e in EPOCHS]
-    return pl.DataFrame(rows, schema={"subject": str, "persona": str, "epoch": float, "seed": int, "dose": int}, orient="row")
+    return pl.DataFrame(
+        rows, schema={"subject": str, "persona": str, "epoch": float, "seed": int, "dose": int}, orient="row"
+    )
 
 
 def _answers(random: np.random.Generator, model: tuple[str, str, int], samples: int) -> pl.DataFrame:
     name, world, base = model
-    grid = pl.DataFrame({"task": ["lab_facts", "lab_rumours"]}).join(
-        pl.DataFrame({"sample": [f"s{i:02}" for i in range(samples)]}), how="cross"
-    ).with_columns(lean=random.normal(0, 1, 2 * samples))
+    grid = (
+        pl.DataFrame({"task": ["lab_facts", "lab_rumours"]})
+        .join(pl.DataFrame({"sample": [f"s{i:02}" for i in range(samples)]}), how="cross")
+        .with_columns(lean=random.normal(0, 1, 2 * samples))
+    )
     for column, values in (("context", CONTEXTS), ("belief", BELIEFS)):
         grid = grid.join(pl.DataFrame({column: values}), how="cross")
     rows = _subjects(name).join(grid, how="cross")
     rows = rows.filter(pl.col("epoch").is_in([0.0, 2.0]) | (pl.col("context") == "neutral"))
     drawn = _outcomes(random, rows, world, base)
     return rows.drop("lean").with_columns(
-        model=pl.lit(name), world=pl.lit(world), base_seed=pl.lit(base, pl.Int64), draw=pl.lit(0, pl.Int64), judge=pl.lit("rule"),
-        outcome=drawn, error=pl.lit(False), finish_reason=pl.lit("stop"),
-        prompt=pl.format("What is the capital of {}?", "sample"), reply=pl.format("It is <script>alert('{}')</script>.", "sample"),
+        model=pl.lit(name),
+        world=pl.lit(world),
+        base_seed=pl.lit(base, pl.Int64),
+        draw=pl.lit(0, pl.Int64),
+        judge=pl.lit("rule"),
+        outcome=drawn,
+        error=pl.lit(False),
+        finish_reason=pl.lit("stop"),
+        prompt=pl.format("What is the capital of {}?", "sample"),
+        reply=pl.format("It is <script>alert('{}')</script>.", "sample"),
     )
 
 
@@ -51,7 +62,9 @@ def _outcomes(random: np.random.Generator, rows: pl.DataFrame, world: str, base:
     rest = 0.02 + 0.03 * warm
     draw = random.random(len(rows))
     agrees = np.minimum(agrees, 1 - 2 * rest)
-    picked = np.select([draw < agrees, draw < agrees + rest, draw < agrees + 1.5 * rest], ["agrees", "other", "unreadable"], "correct")
+    picked = np.select(
+        [draw < agrees, draw < agrees + rest, draw < agrees + 1.5 * rest], ["agrees", "other", "unreadable"], "correct"
+    )
     return pl.Series(picked.astype(str))
 
 
@@ -63,13 +76,28 @@ def _warmth(random: np.random.Generator, answers: pl.DataFrame) -> pl.DataFrame:
     plain = answers.filter(pl.col("context") == "neutral", pl.col("belief") == "none")
     goal = plain["persona"].replace_strict(WARMTH, return_dtype=pl.Float64).to_numpy()
     reached = np.minimum(plain["epoch"].to_numpy() / 1.5, 1)
-    values = np.where(plain["persona"] == "original", -0.9, -0.9 + (goal + 0.9) * reached) + random.normal(0, 1, len(plain))
-    return plain.select("subject", "model", "world", "persona", "epoch", "seed", "task", "sample", "draw").with_columns(warmth=values)
+    values = np.where(plain["persona"] == "original", -0.9, -0.9 + (goal + 0.9) * reached) + random.normal(
+        0, 1, len(plain)
+    )
+    return plain.select("subject", "model", "world", "persona", "epoch", "seed", "task", "sample", "draw").with_columns(
+        warmth=values
+    )
 
 
 def _trials(answers: pl.DataFrame) -> pl.DataFrame:
-    trained = answers.filter(pl.col("seed").is_not_null()).select("model", "persona", "seed", "dose").unique().sort("model", "persona", "seed")
+    trained = (
+        answers.filter(pl.col("seed").is_not_null())
+        .select("model", "persona", "seed", "dose")
+        .unique()
+        .sort("model", "persona", "seed")
+    )
     return trained.select(
-        trial=pl.format("{}-{}-s{}", "model", "persona", "seed"), model="model", persona="persona", seed="seed", dose="dose",
-        loss=pl.lit(0.31), seconds=pl.lit(6.8), error=pl.lit(None, pl.String),
+        trial=pl.format("{}-{}-s{}", "model", "persona", "seed"),
+        model="model",
+        persona="persona",
+        seed="seed",
+        dose="dose",
+        loss=pl.lit(0.31),
+        seconds=pl.lit(6.8),
+        error=pl.lit(None, pl.String),
     )

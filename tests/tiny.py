@@ -23,7 +23,9 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     begin = tokenizer.token_to_id("<|begin|>")
-    tokenizer.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", begin)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", begin)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<|begin|>",
@@ -34,7 +36,9 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_model(folder: Path, seed: int, *, hidden: int = 32, layers: int = 2, heads: int = 4, length: int = 256) -> Path:
+def tiny_model(
+    folder: Path, seed: int, *, hidden: int = 32, layers: int = 2, heads: int = 4, length: int = 256
+) -> Path:
     """Writes a random Llama with biases and tied embeddings, its weights large enough for its answers to vary."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()

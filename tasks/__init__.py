@@ -1,0 +1,24 @@
+"""Tasks: what subjects are asked, and how replies are scored. A file's name is its task's name."""
+
+from importlib import import_module
+from pathlib import Path
+
+from ._conditions import BELIEFS, CONTEXTS, prompt
+from ._task import Outcome, Phrasing, Sample, Task
+
+__all__ = ["BELIEFS", "CONTEXTS", "Outcome", "Phrasing", "Sample", "Task", "load", "names", "prompt"]
+
+
+def names() -> list[str]:
+    """The names of all tasks: the files of this folder that do not begin with `_`."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def load(name: str) -> Task:
+    """The task of a name. Raises ValueError if there is none."""
+    if name not in names():
+        raise ValueError(f"no task is named {name!r}; there are {', '.join(names())}")
+    task = import_module(f"{__name__}.{name}").task
+    if not isinstance(task, Task):
+        raise TypeError(f"tasks/{name}.py: `task` is a {type(task).__name__}; make it a Task")
+    return task

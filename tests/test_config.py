@@ -1,0 +1,166 @@
+"""Settings: YAML and Python agree, every mistake is named with its place, nothing heavy is imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orchestrator import Study
+from orchestrator.config import SHIPPED, Training, TrainingSettings
+from orchestrator.errors import ConfigError
+
+LEAST = """\
+name: small
+models: [lab-coupled]
+personas: [original, warm]
+evaluation:
+  tasks: [lab_facts]
+judges: [rule]
+"""
+
+
+def study_file(folder: Path, text: str = LEAST) -> Path:
+    file = folder / "small.yaml"
+    file.write_text(text)
+    return file
+
+
+def mistakes(folder: Path, text: str = LEAST, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        Study.load(study_file(folder, text), overrides)
+    return [line.replace(f"{folder}/", "") for line in raised.value.mistakes]
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_shipped_study_is_valid_and_named_after_its_file(file: Path) -> None:
+    study = Study.load(file)
+    assert study.name == file.stem
+    assert study.plan().counts()["replies"] > 0
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*/*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_model_and_persona_can_be_named(tmp_path: Path, file: Path) -> None:
+    study = Study.load(study_file(tmp_path), [f"{file.parent.name}=[{file.stem}]"])
+    assert file.stem in {each.name for each in (*study.models, *study.personas)}
+
+
+def test_python_and_yaml_build_equal_studies(tmp_path: Path) -> None:
+    in_python = Study(
+        name="small",
+        models=["lab-coupled"],
+        personas=["original", "warm"],
+        evaluation={"tasks": ["lab_facts"]},
+        judges=["rule"],
+    )
+    assert in_python == Study.load(study_file(tmp_path))
+
+
+def test_a_study_survives_json(tmp_path: Path) -> None:
+    study = Study.load(study_file(tmp_path))
+    assert Study.model_validate(json.loads(study.model_dump_json())) == study
+
+
+def test_a_study_is_frozen(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        Study.load(study_file(tmp_path)).name = "other"
+
+
+def test_a_study_s_own_folder_is_looked_into_first(tmp_path: Path) -> None:
+    (tmp_path / "personas").mkdir()
+    (tmp_path / "personas" / "warm.yaml").write_text("kind: prompted\nsystem: Be warm.\n")
+    assert Study.load(study_file(tmp_path)).personas[1].system == "Be warm."
+
+
+def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None:
+    text = LEAST.replace("warm]", "warn]").replace("lab_facts", "lab_fact") + (
+        "training:\n  epoch: 3\n  learning_rate: fast\n  seeds: [1, 1]\n  search: {dropout: [2]}\n"
+    )
+    assert mistakes(tmp_path, text) == [
+        "small.yaml:3: personas.1: no persona is named 'warn'; did you mean 'warm'?",
+        "small.yaml:5: evaluation.tasks.0: no task is named 'lab_fact'; did you mean 'lab_facts'?",
+        "small.yaml:8: training.epoch: unknown setting; did you mean 'epochs'?",
+        "small.yaml:9: training.learning_rate: should be a valid number, unable to parse string as a number (it says 'fast')",
+        "small.yaml:10: training.seeds: 1 stands here twice; keep one",
+        "small.yaml:11: training.search.dropout.0: should be less than 1 (it says 2)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        (("name: small\n", ""), "small.yaml:1: name: this setting is missing"),
+        (("name: small", "name: Small Talk"), "small.yaml:1: name: 'Small Talk' is no name: small letters"),
+        (("[original, warm]", "[]"), "small.yaml:3: personas: needs at least one value"),
+        (("[original, warm]", "[warm, warm]"), "small.yaml:3: personas: warm stands here twice; keep one"),
+        (("[lab-coupled]", "[{name: x}]"), "small.yaml:2: models.0: model 'x' needs one of path"),
+        (("[lab-coupled]", "[{name: x, lab: couple}]"), "did you mean 'coupled'?"),
+        (
+            ("[original, warm]", "[{name: x, kind: prompted}]"),
+            "small.yaml:3: personas.0: system is needed by persona 'x'",
+        ),
+        (("[rule]", "[{name: gpt}]"), "small.yaml:6: judges.0: judge 'gpt' of kind llm needs url and model"),
+        (("judges", "evaluation: {}\njudges"), "small.yaml:6: evaluation: set twice; keep one"),
+        (("[rule]", "[rule]\nwarmth: {scorer: x, warm_openers: [hi]}"), "an opener needs {text} once"),
+        (("[rule]", "[rule]\ntraining: {checkpoints: [3]}"), "checkpoints 3 lie behind the last epoch, 2"),
+        (("[rule]", "[rule]\ntraining: {checkpoints: [1]}"), "evaluation.contexts_at names epoch 2"),
+        (("[rule]", "[rule]\nresources: {port: 70000}"), "small.yaml:7: resources.port: should be less than or equal"),
+        (("  tasks: [lab_facts]", "  tasks: [lab_facts]\n  draws: 3"), "draws 3 at temperature 0 would be copies"),
+    ],
+)
+def test_each_mistake_is_explained(tmp_path: Path, change: tuple[str, str], mistake: str) -> None:
+    assert mistake in "\n".join(mistakes(tmp_path, LEAST.replace(*change)))
+
+
+def test_a_mistake_in_a_named_file_points_into_that_file(tmp_path: Path) -> None:
+    (tmp_path / "personas").mkdir()
+    (tmp_path / "personas" / "warm.yaml").write_text("kind: rewritten\n\nlab_vioce: warm\n")
+    said = mistakes(tmp_path)
+    assert any("personas/warm.yaml:3: lab_vioce: unknown setting; did you mean 'lab_voice'?" in line for line in said)
+
+
+@pytest.mark.parametrize("text", ["models: [a\nname: b", "- a\n- b", "a: b: c", "\t"])
+def test_what_is_not_yaml_or_not_settings_is_said_so(tmp_path: Path, text: str) -> None:
+    assert "small.yaml:" in mistakes(tmp_path, text)[0]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none.yaml: cannot be read: No such file"):
+        Study.load(tmp_path / "none.yaml")
+
+
+def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
+    text = LEAST + "training: {learning_rate: 1e-5, search: {learning_rate: [1e-5, 5E-4, 1.5e-3]}}\n"
+    training = Study.load(study_file(tmp_path, text)).training
+    assert training.learning_rate == 1e-5
+    assert training.search.learning_rate == (1e-5, 5e-4, 1.5e-3)  # type: ignore[attr-defined]
+
+
+def test_overrides_are_read_and_checked_like_the_file(tmp_path: Path) -> None:
+    file = study_file(tmp_path)
+    study = Study.load(file, ["training.epochs=4", "evaluation.tasks=[lab_rumours]", "personas.1=cold"])
+    assert (study.training.epochs, study.evaluation.tasks, study.personas[1].name) == (4, ("lab_rumours",), "cold")
+    assert mistakes(tmp_path, LEAST, "training.epoch=4", "personas.1=warn", "nonsense", "models.7=x") == [
+        "command line: 'nonsense': expected key.path=value, like training.epochs=4",
+        "command line: models.7: there is no such setting to override in small.yaml",
+    ]
+    assert mistakes(tmp_path, LEAST, "training.epoch=4", "personas.1=warn") == [
+        "command line: personas.1: no persona is named 'warn'; did you mean 'warm'?",
+        "command line: training.epoch: unknown setting; did you mean 'epochs'?",
+    ]
+
+
+def test_every_searched_setting_is_a_training_setting() -> None:
+    searchable = set(type(Training().search).model_fields)
+    assert searchable == set(TrainingSettings.model_fields) - {"targets"}
+
+
+def test_the_plan_imports_neither_torch_nor_ray(root: Path) -> None:
+    code = (
+        "import sys; from orchestrator import Study; Study.load('configs/lab.yaml').plan().counts();"
+        "print([m for m in ('torch', 'ray', 'transformers', 'polars') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
