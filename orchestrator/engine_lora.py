@@ -14,10 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from orchestrator.engine import UnknownModel
+from orchestrator.engine_folders import CONFIG, WEIGHTS, same_base
 from orchestrator.errors import WarmthError
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Settings of PEFT that change what an adapter computes; anything but empty or false would be served wrongly.
 UNSUPPORTED = (
     "use_rslora", "use_dora", "use_qalora", "fan_in_fan_out", "lora_bias", "alpha_pattern", "layer_replication",
@@ -25,27 +24,6 @@ UNSUPPORTED = (
     "megatron_config",
 )  # fmt: skip
 KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
-
-
-def base_of(folder: Path) -> str | None:
-    """The base model an adapter folder names as its own; None where there is no adapter in the folder."""
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
-        return None
-    return str(config["base_model_name_or_path"])
-
-
-def same_base(one: str, other: str) -> bool:
-    """Whether two names mean one model: equal, or paths to one folder."""
-    return one == other or Path(one).resolve() == Path(other).resolve()
-
-
-def folder_of(adapters: str, name: str) -> Path:
-    """Where the adapter of this name lies. Raises UnknownModel for a name that is not one folder's name."""
-    if not name or name in (".", "..") or Path(name).name != name:
-        raise UnknownModel(f"{name!r} is no adapter's name", "model")
-    return Path(adapters) / name
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from orchestrator.engine import Reply, Request, RequestError, Token, UnknownModel
 from orchestrator.engine_batch import Batch, Row, Scored
-from orchestrator.engine_lora import Adapter, base_of, folder_of, load, same_base
+from orchestrator.engine_folders import base_of, folder_of, same_base
+from orchestrator.engine_lora import Adapter, load
 from orchestrator.engine_sampling import Dice
 from orchestrator.engine_text import Speller
 from orchestrator.errors import WarmthError

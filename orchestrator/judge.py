@@ -90,6 +90,11 @@ class Scorer:
             self._store.write_rows(tables.merge(before, scores), Score, *place(self._judge, unit))
         return sum(score.error is not None for score in scores)
 
+    async def close(self) -> None:
+        """Let go of the endpoint."""
+        if self._client is not None:
+            await self._client.__aexit__(None, None, None)
+
     async def _ask(self, sample: Sample, reply: Reply) -> Score:
         if self._client is None:
             key = os.environ.get(self._judge.api_key_env) if self._judge.api_key_env else None

@@ -12,6 +12,9 @@ import pytest
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_threads] = "1"
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", RAY_ADDRESS="")
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).strip(
+    os.pathsep
+)
 
 
 def _on_loopback(address: Any) -> bool:

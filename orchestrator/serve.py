@@ -1,0 +1,236 @@
+"""All models behind one OpenAI-compatible address: Ray Serve around the engines.
+
+Two kinds of deployment: one `Model` for each base, with the engine in it, and the `Door` that clients come to. The door
+only looks at a request's model name and passes the rest on, so that the models' processes do the work.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi import Request as HttpRequest
+from fastapi.responses import StreamingResponse
+from ray import serve
+from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
+
+from orchestrator.engine import Engine, Reply, Request, RequestError, UnknownModel
+from orchestrator.engine_folders import adapters_in, base_of, folder_of, same_base
+from orchestrator.errors import WarmthError
+from orchestrator.serve_protocol import Chunks, Kind, answer, failure, read
+
+ENVIRONMENT = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
+}
+"""To be set before Ray starts: on a busy machine Serve's own few seconds of patience end in a killed proxy."""
+
+AT_ONCE = 1024
+"""How many requests a replica takes in; those beyond the engine's rows wait inside it."""
+SETTINGS: dict[str, Any] = {
+    "max_ongoing_requests": AT_ONCE,
+    "health_check_timeout_s": 120,
+    "graceful_shutdown_timeout_s": 5,
+    "logging_config": LoggingConfig(enable_access_log=False),
+}
+app = FastAPI()
+
+
+def deploy(
+    bases: Mapping[str, str],
+    adapters: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    rows: int = 64,
+    cpus: float = 1,
+    gpus: float = 0,
+) -> str:
+    """Serves the bases (name to folder) and every adapter of theirs in `adapters`; returns the address, ending in /v1.
+
+    Ray is initialised already. Whatever Serve served before is shut down. port 0 takes a free one. rows: requests each
+    engine answers at once. cpus and gpus are what each engine reserves; with gpus it runs on CUDA in bfloat16.
+    Raises WarmthError when the port is taken.
+    """
+    serve.shutdown()
+    port = _free_port(host, port)
+    quiet = LoggingConfig(enable_access_log=False)
+    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
+    engine_options = {"num_cpus": cpus, "num_gpus": gpus}
+    models = {
+        name: Model.options(name=f"model-{name}", ray_actor_options=engine_options).bind(base, adapters, rows, gpus > 0)
+        for name, base in bases.items()
+    }
+    serve.run(Door.bind(dict(bases), adapters, models), name="warmth", route_prefix="/")
+    return f"http://{host}:{port}/v1"
+
+
+def shut_down() -> None:
+    """Ends everything `deploy` started."""
+    serve.shutdown()
+
+
+def _free_port(host: str, port: int) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            cure = "choose another, or 0 for any free one"
+            raise WarmthError(f"resources.port: port {port} on {host} cannot be had ({error.strerror}); {cure}") from error
+        return int(probe.getsockname()[1])
+
+
+@serve.deployment(**SETTINGS)
+class Model:
+    """One base model and its adapters, answering in the OpenAI protocol: bodies in, status and bodies out."""
+
+    def __init__(self, base: str, adapters: str, rows: int, cuda: bool) -> None:
+        import torch
+
+        from orchestrator.engine_transformers import TransformersEngine
+
+        device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
+        self._engine: Engine = TransformersEngine(base, adapters, rows=rows, device=device, dtype=dtype)
+
+    async def answer(self, kind: Kind, raw: bytes, adapter: str | None) -> tuple[int, bytes]:
+        """The whole answer."""
+        try:
+            body = read(kind, raw)
+            replies = await self._all(body.requests(adapter))
+            return 200, answer(kind, body, replies)
+        except RequestError as error:
+            return _refusal(error)
+
+    async def stream(self, kind: Kind, raw: bytes, adapter: str | None) -> AsyncIterator[tuple[int, bytes]]:
+        """The answer piece by piece; a refusal comes before anything else."""
+        try:
+            body = read(kind, raw)
+            (request,) = body.requests(adapter)
+            chunks = Chunks(kind, body)
+            news = self._engine.stream(request)
+            first = await anext(news)
+        except RequestError as error:
+            yield _refusal(error)
+            return
+        for chunk in chunks.opening():
+            yield 200, chunk
+        while isinstance(first, str):
+            yield 200, chunks.piece(first)
+            first = await anext(news)
+        for chunk in chunks.closing(first):
+            yield 200, chunk
+
+    def check_health(self) -> None:
+        """What Serve asks from time to time; a replica that fails is replaced."""
+        self._engine.check_health()
+
+    async def _all(self, requests: list[Request]) -> list[Reply]:
+        """All the replies; where one cannot be had, the others are not waited for."""
+        if len(requests) == 1:
+            return [await self._engine.generate(requests[0])]
+        tasks = [asyncio.ensure_future(self._engine.generate(request)) for request in requests]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0}, **SETTINGS)
+@serve.ingress(app)
+class Door:
+    """Where clients come in: finds the base that a model's name belongs to, and passes the request on."""
+
+    def __init__(self, bases: Mapping[str, str], adapters: str, models: Mapping[str, DeploymentHandle[Any]]) -> None:
+        self._bases, self._adapters, self._models = bases, adapters, models
+        self._known: dict[str, str] = {}
+
+    @app.get("/health")
+    async def health(self) -> Response:
+        """Says that the door is open."""
+        return Response(status_code=200)
+
+    @app.get("/v1/models")
+    async def models(self) -> Response:
+        """Lists the bases and their adapters."""
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "warmth"} for name in self._names()]
+        return _json(200, json.dumps({"object": "list", "data": data}).encode())
+
+    @app.post("/v1/chat/completions")
+    async def chat(self, http: HttpRequest) -> Response:
+        """Answers a chat."""
+        return await self._pass_on("chat", await http.body())
+
+    @app.post("/v1/completions")
+    async def completions(self, http: HttpRequest) -> Response:
+        """Continues a text, or scores one."""
+        return await self._pass_on("completion", await http.body())
+
+    async def _pass_on(self, kind: Kind, raw: bytes) -> Response:
+        try:
+            head = _head(raw)
+            base = self._base(head["model"])
+        except RequestError as error:
+            return _json(*_refusal(error))
+        model, adapter = self._models[base], None if head["model"] == base else head["model"]
+        if head.get("stream") is True:
+            return await _streamed(model.options(stream=True).stream.remote(kind, raw, adapter))
+        return _json(*await model.answer.remote(kind, raw, adapter))
+
+    def _base(self, model: str) -> str:
+        """The name of the base that a model is, or is an adapter of. Raises UnknownModel, naming what is served."""
+        if model in self._bases:
+            return model
+        if model not in self._known:
+            folder = base_of(folder_of(self._adapters, model))
+            found = folder and self._base_name(folder)
+            if not found:
+                raise UnknownModel(f"no model {model!r} is served; there are: {', '.join(self._names())}", "model")
+            self._known[model] = found
+        return self._known[model]
+
+    def _base_name(self, folder: str) -> str | None:
+        return next((name for name, own in self._bases.items() if same_base(own, folder)), None)
+
+    def _names(self) -> list[str]:
+        return [*self._bases, *(name for name, base in adapters_in(self._adapters) if self._base_name(base))]
+
+
+def _head(raw: bytes) -> dict[str, Any]:
+    """A body as far as the door needs to understand it: an object with a model's name."""
+    try:
+        head = json.loads(raw)
+    except ValueError as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
+    if not isinstance(head, dict) or not isinstance(head.get("model"), str):
+        raise RequestError("model: the name of a model is needed", "model")
+    return head
+
+
+def _refusal(error: RequestError) -> tuple[int, bytes]:
+    if isinstance(error, UnknownModel):
+        return 404, failure(str(error), "not_found_error", "model", "model_not_found")
+    return 400, failure(str(error), "invalid_request_error", error.param)
+
+
+def _json(status: int, body: bytes) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+async def _streamed(chunks: AsyncIterator[tuple[int, bytes]]) -> Response:
+    """A stream of events, unless what comes first is a refusal."""
+    status, first = await anext(chunks)
+    if status != 200:
+        return _json(status, first)
+
+    async def events() -> AsyncIterator[bytes]:
+        yield first
+        async for _, chunk in chunks:
+            yield chunk
+
+    return StreamingResponse(events(), media_type="text/event-stream")

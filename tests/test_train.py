@@ -1,0 +1,114 @@
+"""Training: what is learnt, when it is kept, and that it comes out the same again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from tiny import tiny_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from orchestrator import train as module
+from orchestrator.config import TrainingSettings
+from orchestrator.errors import WarmthError
+from orchestrator.tables import Chat
+from orchestrator.train import IGNORED, batches, collate, encode, save, sha256, steps_at, train
+
+CHATS = [Chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(10)]
+SETTINGS = TrainingSettings(learning_rate=1e-2, epochs=2, batch=4, warmup_steps=2, rank=4)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_model(tmp_path_factory.mktemp("tiny"), seed=0))
+
+
+def run(
+    base: str, folder: Path, seed: int = 0, settings: TrainingSettings = SETTINGS
+) -> tuple[list[float], dict[float, Path]]:
+    kept: dict[float, Path] = {}
+
+    def keep(epoch: float, _: module.Moment, model: PeftModel) -> None:
+        kept[epoch] = folder / f"{epoch:g}"
+        save(model, kept[epoch], base)
+
+    return train(base, CHATS, settings, seed, (0.5, 1, 2), keep), kept
+
+
+def test_the_loss_falls_and_checkpoints_are_kept_at_their_steps(base: str, tmp_path: Path) -> None:
+    losses, kept = run(base, tmp_path)
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    assert list(kept) == [0.5, 1, 2]
+    assert len({sha256(folder) for folder in kept.values()}) == 3
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(base: str, tmp_path: Path) -> None:
+    (losses, first), (again, second), (_, other) = (
+        run(base, tmp_path / str(i), seed) for i, seed in enumerate((0, 0, 1))
+    )
+    assert losses == again
+    assert sha256(first[2]) == sha256(second[2])
+    assert sha256(first[2]) != sha256(other[2])
+
+
+def test_an_adapter_is_what_peft_reads(base: str, tmp_path: Path) -> None:
+    _, kept = run(base, tmp_path)
+    config = json.loads((kept[2] / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"], config["lora_dropout"]) == (
+        base,
+        4,
+        16,
+        0.1,
+    )
+    assert sorted(config["target_modules"]) == sorted(SETTINGS.targets)
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    tokens = AutoTokenizer.from_pretrained(base)("What is 3?", return_tensors="pt").input_ids
+    before = plain(tokens).logits
+    after = PeftModel.from_pretrained(plain, str(kept[2]))(tokens).logits
+    assert not torch.allclose(before, after)
+
+
+def test_only_the_assistant_s_words_and_its_end_are_learnt(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    example = encode(tokenizer, CHATS[3], 1024)
+    learnt = [token for token, label in zip(example.tokens, example.labels, strict=True) if label != IGNORED]
+    assert tokenizer.decode(learnt).startswith("It is 9.")
+    assert tokenizer.decode(learnt).removeprefix("It is 9.").strip() != ""
+    assert "What" not in tokenizer.decode(learnt)
+    assert encode(tokenizer, CHATS[3], 5).tokens == example.tokens[:5]
+
+
+def test_a_template_that_rewrites_the_question_is_refused(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = "{% if messages|length == 1 %}ask {% else %}told {% endif %}{{ messages[0]['content'] }}"
+    with pytest.raises(WarmthError, match="chat template does not begin"):
+        encode(tokenizer, CHATS[0], 1024)
+
+
+def test_padding_changes_no_loss(base: str) -> None:
+    tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
+    short, long = (encode(tokenizer, Chat("x", "Hi?", text), 1024) for text in ("Yes.", "Yes, of course it is so."))
+    together = collate([short, long], 0)
+    assert together["labels"].shape == together["input_ids"].shape == together["attention_mask"].shape
+    lengths = torch.tensor([[sum(label != IGNORED for label in each.labels)] for each in (short, long)])
+    alone = torch.stack([model(**collate([each], 0)).loss for each in (short, long)])
+    expected = (alone * lengths[:, 0]).sum() / lengths.sum()
+    assert model(**together).loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_every_epoch_has_every_example_once(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    examples = [encode(tokenizer, chat, 1024) for chat in CHATS]
+    endless = batches(examples, 4, 0, 0)
+    epochs = [[next(endless)["input_ids"] for _ in range(3)] for _ in range(2)]
+    for epoch in epochs:
+        seen = sorted(tokenizer.decode(row, skip_special_tokens=True) for batch in epoch for row in batch)
+        assert len(seen) == len(set(seen)) == len(CHATS)
+    assert not torch.equal(epochs[0][0], epochs[1][0])
+
+
+@pytest.mark.parametrize(("epoch", "per_epoch", "step"), [(0.5, 30, 15), (2, 30, 60), (0.01, 30, 1), (1.5, 3, 4)])
+def test_epochs_in_steps(epoch: float, per_epoch: int, step: int) -> None:
+    assert steps_at(epoch, per_epoch) == step
