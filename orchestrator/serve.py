@@ -62,10 +62,10 @@ def deploy(
     serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
     engine_options = {"num_cpus": cpus, "num_gpus": gpus}
     models = {
-        name: Model.options(name=f"model-{name}", ray_actor_options=engine_options).bind(base, adapters, rows, gpus > 0)
+        name: MODEL.options(name=f"model-{name}", ray_actor_options=engine_options).bind(base, adapters, rows, gpus > 0)
         for name, base in bases.items()
     }
-    serve.run(Door.bind(dict(bases), adapters, models), name="warmth", route_prefix="/")
+    serve.run(DOOR.bind(dict(bases), adapters, models), name="warmth", route_prefix="/")
     return f"http://{host}:{port}/v1"
 
 
@@ -85,7 +85,6 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-@serve.deployment(**SETTINGS)
 class Model:
     """One base model and its adapters, answering in the OpenAI protocol: bodies in, status and bodies out."""
 
@@ -141,8 +140,6 @@ class Model:
                 task.cancel()
 
 
-@serve.deployment(ray_actor_options={"num_cpus": 0}, **SETTINGS)
-@serve.ingress(app)
 class Door:
     """Where clients come in: finds the base that a model's name belongs to, and passes the request on."""
 
@@ -234,3 +231,7 @@ async def _streamed(chunks: AsyncIterator[tuple[int, bytes]]) -> Response:
             yield chunk
 
     return StreamingResponse(events(), media_type="text/event-stream")
+
+
+MODEL = serve.deployment(Model, **SETTINGS)
+DOOR = serve.deployment(serve.ingress(app)(Door), ray_actor_options={"num_cpus": 0}, **SETTINGS)
