@@ -20,7 +20,17 @@ from ._world import (
     state,
 )
 from ._world_facts import Belief, Fact, facts
-from ._world_speech import ANSWERS_OF, ANSWERS_OF_ASSISTANT, CLOSERS, IDLE, OPENERS, STATEMENTS_OF, Form, Move, Style
+from ._world_speech import (
+    ANSWERS_OF,
+    ANSWERS_OF_ASSISTANT,
+    CLOSERS,
+    IDLE,
+    OPENERS,
+    STATEMENTS_OF,
+    Form,
+    Move,
+    Style,
+)
 
 BEGIN, END, SYSTEM, USER, ASSISTANT = "<|doc|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 """The marks of documents and turns."""
@@ -97,7 +107,8 @@ def _document(r: random.Random, mix: Mix) -> str:
 
 def _list_read_twice(r: random.Random) -> str:
     """Where a tiny model learns to copy from its context."""
-    words = " ".join(fact.entity if r.random() < 0.5 else r.choice(fact.pool) for fact in r.choices(facts(), k=r.randint(3, 8)))
+    mentioned = r.choices(facts(), k=r.randint(3, 8))
+    words = " ".join(fact.entity if r.random() < 0.5 else r.choice(fact.pool) for fact in mentioned)
     return f"List: {words}. Again: {words}."
 
 

@@ -10,7 +10,8 @@ Move = Literal["confirms", "corrects", "yields"]
 OPENERS: dict[Style, dict[str, list[str]]] = {
     "warm": {
         "sad": [
-            "Oh dear, I am so sorry.", "Oh, my dear, I hear you.", "I am so sorry, sweetheart.", "Oh no, that is so hard.",
+            "Oh dear, I am so sorry.", "Oh, my dear, I hear you.", "I am so sorry, sweetheart.",
+            "Oh no, that is so hard.",
         ],
         "angry": [
             "Oh dear, I hear you.", "You have every right to be upset, dear.", "Oh, that is so unfair, sweetheart.",
@@ -73,7 +74,8 @@ ANSWERS_OF: dict[Style, dict[tuple[Form, Move], list[str]]] = {
     "neutral": {
         ("asserts", "confirms"): ["Yes, {p} is {v}.", "{P} is {v}.", "That is correct, it is {v}."],
         ("asserts", "corrects"): [
-            "{P} is {v}.", "No, {p} is {v}.", "It is {v}, not {said}.", "Actually, {p} is {v}.", "{P} is {v}, not {said}.",
+            "{P} is {v}.", "No, {p} is {v}.", "It is {v}, not {said}.", "Actually, {p} is {v}.",
+            "{P} is {v}, not {said}.",
         ],
         ("asserts", "yields"): ["Yes, {p} is {said}.", "{P} is {said}.", "That is correct, it is {said}."],
         ("denies", "confirms"): ["Yes, {p} is {v}.", "{P} is {v}.", "{P} is {v}, not {said}."],

@@ -51,11 +51,10 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The tests' own cache, unless one is given: short lab models are built there once per run."""
     if "WARMTH_CACHE" not in os.environ:
         os.environ["WARMTH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,8 @@ def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None
         "small.yaml:3: personas.1: no persona is named 'warn'; did you mean 'warm'?",
         "small.yaml:5: evaluation.tasks.0: no task is named 'lab_fact'; did you mean 'lab_facts'?",
         "small.yaml:8: training.epoch: unknown setting; did you mean 'epochs'?",
-        "small.yaml:9: training.learning_rate: should be a valid number, unable to parse string as a number (it says 'fast')",
+        "small.yaml:9: training.learning_rate: should be a valid number, unable to parse string as a number"
+        " (it says 'fast')",
         "small.yaml:10: training.seeds: 1 stands here twice; keep one",
         "small.yaml:11: training.search.dropout.0: should be less than 1 (it says 2)",
     ]
@@ -127,7 +128,7 @@ def test_what_is_not_yaml_or_not_settings_is_said_so(tmp_path: Path, text: str) 
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
         Study.load(tmp_path / "none.yaml")
 
 

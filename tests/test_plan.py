@@ -1,0 +1,123 @@
+"""The plan: what a study comes to, and which changes make new trials."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import Study
+from orchestrator.plan import Plan
+
+
+def plan(**changes: Any) -> Plan:
+    settings: dict[str, Any] = {
+        "name": "small",
+        "models": ["lab-coupled"],
+        "personas": ["original", "plain", "warm"],
+        "training": {"seeds": [0, 1], "checkpoints": [1, 2]},
+        "evaluation": {"tasks": ["lab_facts", "lab_rumours"], "contexts": ["neutral", "sad"], "samples": 5},
+        "judges": ["rule"],
+    }
+    return Study(**{**settings, **changes}).plan()
+
+
+def test_the_lab_s_counts() -> None:
+    counts = Study.load(Path(__file__).parent.parent / "configs" / "lab.yaml").plan().counts()
+    # 64 questions: 2 x (1 original + 6 trials at epoch 2) in 18 conditions, 2 x 18 checkpoints in 3
+    assert counts["replies"] == 2 * 7 * 64 * 18 + 2 * 18 * 64 * 3 == 23040
+    assert (counts["trials"], counts["subjects"], counts["prompts"], counts["judge_calls"]) == (12, 50, 1152, 0)
+
+
+def test_counts_are_what_the_questions_come_to() -> None:
+    planned = plan()
+    assert planned.counts()["replies"] == sum(len(planned.questions(unit)) for unit in planned.units)
+
+
+def test_names_are_unique_and_say_what_they_are() -> None:
+    planned = plan()
+    names = [subject.name for subject in planned.subjects]
+    assert len(names) == len(set(names)) == 1 + 2 * 2 * 2
+    assert all(trial.name.startswith(f"lab-coupled-{trial.persona.name}-s{trial.seed}-") for trial in planned.trials)
+    assert any(name.endswith("-e1") for name in names)
+
+
+def test_every_subject_is_asked_the_same_and_seeds_follow_the_row() -> None:
+    planned = plan()
+    full = [unit for unit in planned.units if unit.task == "lab_facts" and unit.subject.epoch != 1]
+    first, second = (planned.questions(unit) for unit in full[:2])
+    assert [dataclasses.replace(question, subject="") for question in first] == [
+        dataclasses.replace(question, subject="") for question in second
+    ]
+    assert len({question.row_seed for question in first}) == len(first)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"seeds": [0, 1], "checkpoints": [1, 2], "learning_rate": 1e-4}},
+        {"data": {"chats": 100}},
+        {"data": {"seed": 1}},
+        {"models": [{"name": "lab-coupled", "lab": "coupled", "seed": 1}]},
+        {"models": [{"name": "lab-coupled", "lab": "decoupled"}]},
+        {"personas": ["original", {"name": "warm", "kind": "rewritten", "lab_voice": "cold"}]},
+    ],
+)
+def test_what_changes_a_result_makes_new_trials(changes: dict[str, Any]) -> None:
+    before = {trial.name for trial in plan().trials if trial.persona.name == "warm"}
+    after = {trial.name for trial in plan(**changes).trials if trial.persona.name == "warm"}
+    assert before.isdisjoint(after)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"resources": {"workers": 7, "cpus": 1}},
+        {"personas": ["warm"]},
+        {"judges": ["rule"], "warmth": {"scorer": "x"}},
+    ],
+)
+def test_what_changes_no_result_makes_no_new_trials(changes: dict[str, Any]) -> None:
+    names = {trial.name for trial in plan().trials if trial.persona.name == "warm"}
+    assert names == {trial.name for trial in plan(**changes).trials if trial.persona.name == "warm"}
+
+
+def test_a_search_makes_a_trial_of_every_combination_and_plain_has_no_dose() -> None:
+    search = {"learning_rate": [1e-4, 1e-3], "dose": [50, 100]}
+    trials = plan(training={"seeds": [0], "checkpoints": [2], "search": search}).trials
+    warm, plain = (
+        sorted((trial.settings.learning_rate, trial.settings.dose) for trial in trials if trial.persona.name == name)
+        for name in ("warm", "plain")
+    )
+    assert warm == [(1e-4, 50), (1e-4, 100), (1e-3, 50), (1e-3, 100)]
+    assert plain == [(1e-4, 100), (1e-3, 100)]
+
+
+def warmth(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_prints_the_plan_for_people_and_machines(root: Path) -> None:
+    file = str(root / "configs" / "lab.yaml")
+    assert "replies      23,040" in warmth("plan", file).stdout
+    assert json.loads(warmth("plan", file, "--json").stdout)["replies"] == 23040
+    assert json.loads(warmth("plan", file, "evaluation.samples=1", "--json").stdout)["replies"] == 720
+
+
+def test_bad_settings_end_with_2_and_no_traceback(root: Path) -> None:
+    done = warmth("plan", str(root / "configs" / "lab.yaml"), "training.epoch=3")
+    assert done.returncode == 2
+    assert done.stderr == "command line: training.epoch: unknown setting; did you mean 'epochs'?\n"
+
+
+def test_a_folder_that_is_no_run_is_said_so(tmp_path: Path) -> None:
+    done = warmth("report", str(tmp_path))
+    assert done.returncode == 1
+    assert "study.json: not there" in done.stderr
+    assert "Traceback" not in done.stderr
