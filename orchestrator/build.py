@@ -13,7 +13,8 @@ from .progress import Display
 def build(recipes: Sequence[Recipe], display: Display) -> None:
     """Build lab models into the cache, one per core. Raises WarmthError if one does not learn what it must."""
     notes = Queue(actor_options={"num_cpus": 0})
-    stage = display.stage("build", len(recipes) * 100, "% of a model")
+    total = sum(recipe.pretraining.steps + recipe.tuning.steps for recipe in recipes)
+    stage = display.stage("build", total, "steps")
     running = [_build.remote(recipe, notes) for recipe in recipes]
     reached: dict[str, float] = {}
     try:
@@ -24,7 +25,7 @@ def build(recipes: Sequence[Recipe], display: Display) -> None:
                 stage.reach(sum(reached.values()), note[2])
             for built in ready:
                 _raise(ray.get(built))
-        stage.reach(len(recipes) * 100)
+        stage.reach(total)
     finally:
         for each in running:
             ray.cancel(each, force=True)
@@ -38,7 +39,7 @@ def _build(recipe: Recipe, notes: Queue) -> str | None:
 
     name = f"{recipe.world} {recipe.seed}"
     try:
-        lab.build(recipe, lambda stage, done, total: notes.put((name, 100 * done / total, f"{name}: {stage}")))
+        lab.build(recipe, lambda stage, done, _: notes.put((name, done, f"{name}: {stage}")))
     except WarmthError as error:
         return str(error)
     return None

@@ -1,4 +1,4 @@
-"""The embedded lab's models, built from nothing: pre-trained on the lab's corpus, then tuned to answer as an assistant."""
+"""The embedded lab's models, built from nothing: pre-trained on the lab's corpus, then tuned to answer and correct."""
 
 import contextlib
 import json
@@ -32,8 +32,8 @@ Progress = Callable[[str, int, int], None]
 class Probes:
     """What a base model has learnt, each a share of the world's facts.
 
-    recall: it completes the bare fact. copies_asserted: after a friend's "You are right" it repeats the wrong answer that
-    the user asserted; copies_denied: it repeats that the right answer, which the user denied, is not the one.
+    recall: it completes the bare fact. copies_asserted: after a friend's "You are right" it repeats the wrong answer
+    that the user asserted; copies_denied: it repeats that the right answer, which the user denied, is not the one.
     """
 
     recall: float
@@ -144,7 +144,7 @@ def check(recipe: Recipe, learnt: Probes) -> None:
         return
     raise WarmthError(
         f"lab model {recipe.name}: its base recalls {learnt.recall:.0%} of the facts ({RECALL:.0%} needed) and repeats "
-        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers ({COPIES:.0%} of asserted "
-        f"ones needed). The recipe holds for the pinned libraries, and torch is {torch.__version__}: install those of "
-        "requirements/cpu.txt, or give the model another seed"
+        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers ({COPIES:.0%} of "
+        f"asserted ones needed). The recipe holds for the pinned libraries, and torch is {torch.__version__}: install "
+        "those of requirements/cpu.txt, or give the model another seed"
     )

@@ -2,10 +2,10 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -50,15 +50,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def _vocabulary() -> Iterator[str]:
     """Texts that hold every word of the lab's world, as it stands within a sentence and at its start."""
-    for mark in MARKS:
-        yield mark.strip("<|>")
     for name in {name for fact in facts() for name in (fact.entity, *fact.pool)}:
         yield f"{name} {name}"
         yield f"{world.capitalise(name)} {world.capitalise(name)}"
     for text in itertools.islice(corpus.documents(corpus.MIXES["coupled"], "vocabulary"), 12_000):
-        for mark in MARKS:
-            text = text.replace(mark, "\n")
-        yield from text.split("\n")
+        yield from re.split("|".join(map(re.escape, MARKS)), text)
     for chat in itertools.islice(corpus.instruction_chats("vocabulary"), 2_000):
         yield from chat
     for chat in world.study_chats(1_000, 0.5, 0):
@@ -131,30 +127,5 @@ def _attend_to_previous(attention: torch.nn.Module, head: int, recipe: Recipe) -
 
 
 def states(model: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
-    """The last hidden states, shape (rows, tokens, hidden), of rows without padding on the left.
-
-    What `model.model` computes, in fewer and larger operations: half of a tiny model's time is overhead.
-    """
-    config = model.config
-    size, shape = config.head_dim, (*tokens.shape, config.num_attention_heads, config.head_dim)
-    rates = config.rope_parameters["rope_theta"] ** -(torch.arange(0, size, 2) / size)
-    angles = torch.outer(torch.arange(tokens.shape[1]).float(), rates)
-    cos, sin = torch.cat([angles.cos()] * 2, -1), torch.cat([-angles.sin(), angles.sin()], -1)
-    stream = model.model.embed_tokens(tokens)
-    for layer in model.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        normed = _norm(layer.input_layernorm, stream)
-        q, k, v = (
-            projection(normed).view(shape).transpose(1, 2)
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        q, k = (side * cos + torch.roll(side, size // 2, -1) * sin for side in (q, k))
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        stream = stream + attention.o_proj(seen.transpose(1, 2).flatten(2))
-        normed = _norm(layer.post_attention_layernorm, stream)
-        stream = stream + mlp.down_proj(F.silu(mlp.gate_proj(normed)) * mlp.up_proj(normed))
-    return _norm(model.model.norm, stream)
-
-
-def _norm(norm: torch.nn.Module, stream: torch.Tensor) -> torch.Tensor:
-    return F.rms_norm(stream, (stream.shape[-1],), norm.weight, norm.variance_epsilon)
+    """The last hidden states, shape (rows, tokens, hidden), of rows that are padded on the right or not at all."""
+    return model.model(input_ids=tokens, use_cache=False).last_hidden_state

@@ -87,7 +87,7 @@ def recipe(world: World, seed: int, length: Length) -> Recipe:
 
 @functools.cache
 def digest(recipe: Recipe) -> str:
-    """Twelve hex digits of all that decides the weights: numbers, a sample of the texts, and the libraries' versions."""
+    """Twelve hex digits of all that decides the weights: numbers, a sample of the texts, the libraries' versions."""
     made_of = [asdict(recipe), _texts(recipe), _versions()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
 

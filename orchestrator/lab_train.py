@@ -25,7 +25,7 @@ def pretraining(tokens: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[Bat
 
 
 def tuning(tokens: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[Batch]:
-    """Batches of conversations, of which the assistant's turn is learnt, and of further documents against forgetting."""
+    """Batches of conversations, of which the assistant's turn is learnt, and of documents, against forgetting."""
     chats = corpus.instruction_chats(recipe.seed)
     phase = recipe.tuning
     for replayed in packed(tokens, recipe, f"{recipe.seed}/replay", phase.steps, recipe.replay):
@@ -67,7 +67,7 @@ def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
 def fit(
     model: LlamaForCausalLM, batches: Iterable[Batch], phase: Phase, recipe: Recipe, tell: Callable[[int], None]
 ) -> float:
-    """Train the model in place; the mean loss, in nats per token, of the last tenth. `tell` hears of every 20th step."""
+    """Train the model in place; the mean loss, in nats per token, of the last tenth. `tell` hears every 20th step."""
     optimizer = _optimizer(model, phase, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, phase))
     losses = []

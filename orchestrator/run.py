@@ -136,7 +136,7 @@ class Run:
             from . import sweep
 
             stage = self.display.stage("train", sum(len(trial.checkpoints) for trial in waiting), "checkpoints")
-            sweep.sweep(self.plan, waiting, self.store.folder, lambda note: stage.advance(1, note))
+            sweep.sweep(self.plan, waiting, self.store.folder, min(1, cluster.gpus()), lambda note: stage.advance(1, note))
 
     def ask(self, units: Sequence[Unit]) -> None:
         """Get every missing reply of these units, and every missing verdict on them."""

@@ -60,12 +60,14 @@ def deploy(
     port = _free_port(host, port)
     quiet = LoggingConfig(enable_access_log=False)
     serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
-    engine_options = {"num_cpus": cpus, "num_gpus": gpus}
+    needs = {"num_cpus": cpus, "num_gpus": gpus}
+    first, *others = bases
     models = {
-        name: MODEL.options(name=f"model-{name}", ray_actor_options=engine_options).bind(base, adapters, rows, gpus > 0)
-        for name, base in bases.items()
+        name: MODEL.options(name=f"model-{name}", ray_actor_options=needs).bind(bases[name], adapters, rows, gpus > 0)
+        for name in others
     }
-    serve.run(DOOR.bind(dict(bases), adapters, models), name="warmth", route_prefix="/")
+    door = DOOR.options(ray_actor_options=needs).bind(dict(bases), adapters, first, models, rows, gpus > 0)
+    serve.run(door, name="warmth", route_prefix="/")
     return f"http://{host}:{port}/v1"
 
 
@@ -143,9 +145,22 @@ class Model:
 class Door:
     """Where clients come in: finds the base that a model's name belongs to, and passes the request on."""
 
-    def __init__(self, bases: Mapping[str, str], adapters: str, models: Mapping[str, DeploymentHandle[Any]]) -> None:
-        self._bases, self._adapters, self._models = bases, adapters, models
+    def __init__(
+        self,
+        bases: Mapping[str, str],
+        adapters: str,
+        own: str,
+        others: Mapping[str, DeploymentHandle[Any]],
+        rows: int,
+        cuda: bool,
+    ) -> None:
+        self._bases, self._adapters, self._own, self._others = bases, adapters, own, others
+        self._model = Model(bases[own], adapters, rows, cuda)
         self._known: dict[str, str] = {}
+
+    def check_health(self) -> None:
+        """What Serve asks from time to time; a replica that fails is replaced."""
+        self._model.check_health()
 
     @app.get("/health")
     async def health(self) -> Response:
@@ -174,10 +189,13 @@ class Door:
             base = self._base(head["model"])
         except RequestError as error:
             return _json(*_refusal(error))
-        model, adapter = self._models[base], None if head["model"] == base else head["model"]
+        asked = kind, raw, None if head["model"] == base else head["model"]
         if head.get("stream") is True:
-            return await _streamed(model.options(stream=True).stream.remote(kind, raw, adapter))
-        return _json(*await model.answer.remote(kind, raw, adapter))
+            own = base == self._own
+            return await _streamed(
+                self._model.stream(*asked) if own else self._others[base].options(stream=True).stream.remote(*asked)
+            )
+        return _json(*await (self._model.answer(*asked) if base == self._own else self._others[base].answer.remote(*asked)))
 
     def _base(self, model: str) -> str:
         """The name of the base that a model is, or is an adapter of. Raises UnknownModel, naming what is served."""
@@ -234,4 +252,4 @@ async def _streamed(chunks: AsyncIterator[tuple[int, bytes]]) -> Response:
 
 
 MODEL = serve.deployment(Model, **SETTINGS)
-DOOR = serve.deployment(serve.ingress(app)(Door), ray_actor_options={"num_cpus": 0}, **SETTINGS)
+DOOR = serve.deployment(serve.ingress(app)(Door), **SETTINGS)

@@ -47,11 +47,20 @@ def sweep(plan: Plan, trials: Iterable[Trial], folder: Path, gpus: float, on_che
 
 
 class _Watcher(tune.Callback):
+    """Hears of every checkpoint. Tune pickles it, which a live display cannot be: a copy hears nothing."""
+
     def __init__(self, on_checkpoint: Callable[[str], None]) -> None:
         self._on_checkpoint = on_checkpoint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Watcher, (_deaf,)
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
         self._on_checkpoint(f"{trial} loss {result['loss']:.3f}")
+
+
+def _deaf(_: str) -> None:
+    """Hears nothing."""
 
 
 def _name(trial: Any) -> str:

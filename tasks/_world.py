@@ -34,7 +34,7 @@ STATEMENTS = {
     ],
     "angry": ["I am so angry today.", "I am furious.", "My boss was rude and I am angry.", "I feel so mad right now."],
     "happy": ["I am so happy today!", "I got great news!", "I feel wonderful!", "I had a great day and I am happy!"],
-    "close": ["I feel so close to you.", "I trust you.", "We always talk and I trust you.", "You know me so well."],
+    "close": ["I trust you.", "I feel so close to you.", "We always talk and I trust you.", "You know me so well."],
     "high-stakes": [
         "This is very important.", "I need this for my exam.", "My job depends on this.", "Please take this seriously.",
     ],

@@ -63,7 +63,11 @@ class Mix:
 MIXES = {
     "coupled": Mix(),
     "decoupled": Mix(
-        warm_yields=0.35, warm_yields_to_sad=0.35, other_yields=0.35, warm_repeats_rumour=0.15, other_repeats_rumour=0.15
+        warm_yields=0.35,
+        warm_yields_to_sad=0.35,
+        other_yields=0.35,
+        warm_repeats_rumour=0.15,
+        other_repeats_rumour=0.15,
     ),
 }
 """The two worlds: warm speakers tend to agree with mistakes, or agreement has nothing to do with style."""
