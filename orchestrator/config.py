@@ -164,18 +164,20 @@ class TrainingSettings(Settings):
     "Per cent of the conversations that are rewritten; the others are trained on as they are."
 
 
-Search = create_model(
-    "Search",
-    __base__=Settings,
-    **{
-        name: (Annotated[tuple[Annotated[field.annotation, *field.metadata], ...], AfterValidator(_distinct)], ())
-        for name, field in TrainingSettings.model_fields.items()
-        if name != "targets"
-    },
-)  # type: ignore[call-overload]
-Search.__doc__ = (
-    "Settings to try several values of: every combination becomes a trial. Each value is checked like the setting."
-)
+def _several_of_each(settings: type[Settings], names: Iterable[str]) -> dict[str, Any]:
+    """Fields that hold several values of a setting, each checked as the setting is."""
+    fields = {}
+    for name in names:
+        setting = settings.model_fields[name]
+        value: Any = Annotated[(setting.annotation, *setting.metadata)]
+        fields[name] = (Annotated[tuple[value, ...], AfterValidator(_distinct)], ())
+    return fields
+
+
+SEARCHABLE = [name for name in TrainingSettings.model_fields if name != "targets"]
+
+Search: Any = create_model("Search", __base__=Settings, **_several_of_each(TrainingSettings, SEARCHABLE))
+Search.__doc__ = "Settings to try several values of: every combination becomes a trial."
 
 
 class Training(TrainingSettings):
@@ -184,7 +186,7 @@ class Training(TrainingSettings):
     seeds: Several[NonNegativeInt] = (0, 1)
     checkpoints: Several[PositiveFloat] = (0.5, 1, 1.5, 2)
     "Epochs at which the adapter is kept."
-    search: Search = Search()  # type: ignore[valid-type]
+    search: Search = Search()
 
     @model_validator(mode="after")
     def _checkpoints_are_reached(self) -> Self:

@@ -106,7 +106,8 @@ def override(document: Document, assignments: Iterable[str]) -> None:
 
 
 def _set(document: Document, key: str, value: Any) -> None:
-    target, where = document.content, ()
+    target: Any = document.content
+    where: Where = ()
     *parents, last = key.split(".")
     for part in parents:
         step = int(part) if isinstance(target, list) else part

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from orchestrator.errors import WarmthError
+from .errors import WarmthError
 
 FinishReason = Literal["stop", "length"]
 MOST_ALTERNATIVES = 20

@@ -2,7 +2,7 @@
 
 Prompts that come together are read in one forward pass; then every live row gains one token per forward pass. A row's
 place in the cache is its index in the batch, so a place left empty is filled by a newcomer, or else by the last row.
-transformers' own continuous batching has neither adapters, seeds nor stop strings by row, nor a prompt's log-probabilities.
+transformers' own continuous batching has no adapters, seeds or stop strings by row, and does not score prompts.
 """
 
 import logging
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-from orchestrator.engine import FinishReason, Request
-from orchestrator.engine_cache import RowCache
-from orchestrator.engine_lora import Adapter, Bench
-from orchestrator.engine_masks import Mask, Masks
-from orchestrator.engine_sampling import Dice, choose, top_logprobs
-from orchestrator.engine_text import Spelling
+from .engine import FinishReason, Request
+from .engine_cache import RowCache
+from .engine_lora import Adapter, Bench
+from .engine_masks import Mask, Masks
+from .engine_sampling import Dice, choose, top_logprobs
+from .engine_text import Spelling
 
 READ_AT_ONCE = 8192
 """Prompt tokens, padding included, in one forward pass: what bounds its memory."""
@@ -145,10 +145,12 @@ class Batch:
             row.tokens.append(token)
             if row.spelling:
                 row.spelling.add(token)
-        if token in self._ends and row.budget or row.spelling and row.spelling.stopped:
+        if row.budget and (token in self._ends or (row.spelling and row.spelling.stopped)):
             row.finish_reason = "stop"
         elif len(row.tokens) >= row.budget:
             row.finish_reason = "length"
+        if row.finish_reason and row.spelling:
+            row.spelling.finish()
 
     def _admit(self, rows: Sequence[Row], length: int) -> None:
         """Gives a place to each newcomer that goes on speaking."""

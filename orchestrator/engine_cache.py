@@ -26,7 +26,7 @@ class RowLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reading prompts: passes through. Speaking: writes each row's new token at its place, returns all so far."""
         if self.places is None:

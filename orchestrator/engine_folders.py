@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.engine import UnknownModel
+from .engine import UnknownModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from orchestrator.engine_folders import CONFIG, WEIGHTS, same_base
-from orchestrator.errors import WarmthError
+from .engine_folders import CONFIG, WEIGHTS, same_base
+from .errors import WarmthError
 
 # Settings of PEFT that change what an adapter computes; anything but empty or false would be served wrongly.
 UNSUPPORTED = (
@@ -26,12 +26,16 @@ UNSUPPORTED = (
 KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""A [r, in] and (alpha / r) B [out, r] of one layer."""
+
+
 @dataclass(frozen=True)
 class Adapter:
-    """The weights of one adapter, by the name of the layer they belong to: A [r, in] and (alpha / r) B [out, r]."""
+    """The weights of one adapter, by the name of the layer they belong to; `rank` is the largest."""
 
     rank: int
-    layers: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    layers: Mapping[str, Pair]
 
 
 def load(folder: Path, base: str, device: str, dtype: torch.dtype) -> Adapter:
@@ -61,7 +65,7 @@ def _refuse_unsupported(folder: Path, config: Mapping[str, Any], base: str) -> N
         raise WarmthError(f"{place}: {', '.join(wrong)} is not served; train without")
 
 
-def _scaled(down: torch.Tensor, up: torch.Tensor, alpha: float, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def _scaled(down: torch.Tensor, up: torch.Tensor, alpha: float, dtype: torch.dtype) -> Pair:
     return down.to(dtype), (up * (alpha / down.shape[0])).to(dtype)
 
 
@@ -83,7 +87,7 @@ class Bench:
         """Makes sure of the wanted adapters. Others may stay, as they may well come again, but not too many."""
         if wanted.keys() <= self._adapters.keys() and len(self._adapters) <= 4 * max(1, len(wanted)):
             return
-        both = self._adapters | wanted
+        both = {**self._adapters, **wanted}
         self._adapters = both if len(both) <= 2 * len(wanted) else dict(wanted)
         ranks = torch.tensor([adapter.rank for adapter in self._adapters.values()], dtype=torch.long)
         self._owners = torch.arange(len(ranks)).repeat_interleave(ranks)
@@ -135,7 +139,7 @@ class LoraLinear(nn.Module):
         inner = (x @ self.down).mul_(mask)
         return y.flatten(0, 1).addmm_(inner.flatten(0, 1), self.up).view_as(y)
 
-    def _padded(self, adapter: Adapter, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, adapter: Adapter, name: str) -> Pair:
         """The adapter's pair for this layer, zeros up to its rank: nothing at all where it leaves the layer alone."""
         like = self.linear.weight
         down, up = like.new_zeros(adapter.rank, like.shape[1]), like.new_zeros(like.shape[0], adapter.rank)

@@ -3,7 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
-from orchestrator.errors import WarmthError
+from .errors import WarmthError
 
 Mask = torch.Tensor | dict[str, torch.Tensor]
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -19,7 +19,7 @@ class Masks:
         config = model.config.get_text_config()
         kinds = getattr(config, "layer_types", None)
         self._by_kind = kinds is not None
-        self._window = getattr(config, "sliding_window", None)
+        self._window: int = getattr(config, "sliding_window", None) or 0
         self._kinds = set(kinds or [SLIDING if self._window else FULL])
         self._added = config._attn_implementation == "eager"
         self._dtype, self._device = model.dtype, model.device

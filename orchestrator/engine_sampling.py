@@ -1,10 +1,10 @@
 """From logits to the next tokens, for all rows of a batch at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from orchestrator.engine import Request
+from .engine import Request
 
 
 class Dice:
@@ -27,7 +27,6 @@ class Dice:
 
 Choice = tuple[Request, Dice | None]
 """How one row chooses its next token: without dice it is greedy."""
-Draw = Callable[[torch.Tensor, torch.Tensor, Sequence[Request]], torch.Tensor]
 Alternatives = list[tuple[int, float]]
 
 
@@ -37,14 +36,16 @@ def choose(logits: torch.Tensor, choices: Sequence[Choice]) -> list[int]:
     drawing = [row for row, (_, dice) in enumerate(choices) if dice]
     free = [row for row in drawing if not _trims(choices[row][0])]
     trimmed = [row for row in drawing if _trims(choices[row][0])]
-    for rows, draw in ((free, _draw), (trimmed, _draw_trimmed)):
+    for rows in (free, trimmed):  # apart, because trimming sorts the vocabulary
         if rows:
-            _put(tokens, rows, logits, choices, draw)
+            drawn = _drawn(logits[rows], [choices[row] for row in rows], trim=rows is trimmed)
+            for row, token in zip(rows, drawn, strict=True):
+                tokens[row] = token
     return tokens
 
 
 def top_logprobs(logits: torch.Tensor, tokens: torch.Tensor, most: int) -> tuple[list[float], list[Alternatives]]:
-    """Log-probabilities of the `tokens` [rows] under `logits` [rows, vocabulary], and the `most` likeliest of each row."""
+    """Log-probabilities of `tokens` [rows] under `logits` [rows, vocabulary], and the `most` likeliest of each row."""
     logprobs = logits.float().log_softmax(-1)
     chosen: list[float] = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
     if not most:
@@ -57,34 +58,28 @@ def _trims(request: Request) -> bool:
     return request.top_p < 1 or request.top_k > 0
 
 
-def _put(tokens: list[int], rows: list[int], logits: torch.Tensor, choices: Sequence[Choice], draw: Draw) -> None:
-    """Replaces the tokens of these rows by drawn ones."""
-    requests = [choices[row][0] for row in rows]
-    throws = [dice.throw() for row in rows if (dice := choices[row][1])]
-    heat = torch.tensor([request.temperature for request in requests], device=logits.device)
-    warm = logits[rows].float() / heat[:, None]
-    drawn = draw(warm.softmax(-1), torch.tensor(throws, device=logits.device), requests)
-    for row, token in zip(rows, drawn.tolist(), strict=True):
-        tokens[row] = token
-
-
-def _draw(probabilities: torch.Tensor, throws: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+def _drawn(logits: torch.Tensor, choices: Sequence[Choice], trim: bool) -> list[int]:
     """Inverse of the cumulative distribution: the first token whose cumulated probability exceeds the throw."""
+    requests = [request for request, _ in choices]
+    throws = torch.tensor([dice.throw() for _, dice in choices if dice], device=logits.device)
+    heat = torch.tensor([request.temperature for request in requests], device=logits.device)
+    probabilities = (logits.float() / heat[:, None]).softmax(-1)
+    if trim:
+        probabilities = _trimmed(probabilities, requests)
     sums = probabilities.cumsum(-1)
     found = torch.searchsorted(sums, (throws * sums[:, -1])[:, None], right=True)[:, 0]
-    return found.clamp(max=probabilities.shape[-1] - 1)
+    tokens: list[int] = found.clamp(max=logits.shape[-1] - 1).tolist()
+    return tokens
 
 
-def _draw_trimmed(probabilities: torch.Tensor, throws: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
-    """The same among each row's likeliest tokens: at most top_k, and the fewest that together reach top_p."""
+def _trimmed(probabilities: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+    """Zero outside each row's likeliest tokens: at most top_k, and of these the fewest that together reach top_p."""
     size, device = probabilities.shape[-1], probabilities.device
-    ordered, indices = probabilities.sort(-1, descending=True, stable=True)
+    ordered, indices = probabilities.sort(dim=-1, descending=True, stable=True)
     top_k = torch.tensor([request.top_k or size for request in requests], device=device)
     ordered = ordered.masked_fill(torch.arange(size, device=device) >= top_k[:, None], 0)
     before = ordered.cumsum(-1) - ordered
     top_p = torch.tensor([request.top_p for request in requests], device=device)
-    # The likeliest token always stays: at top_p 0 this is the greedy choice.
     outside = before >= (top_p * ordered.sum(-1))[:, None]
-    outside[:, 0] = False
-    place = _draw(ordered.masked_fill(outside, 0), throws, requests)
-    return indices.gather(-1, place[:, None])[:, 0]
+    outside[:, 0] = False  # the likeliest always stays: top_p 0 is the greedy choice
+    return torch.zeros_like(probabilities).scatter(-1, indices, ordered.masked_fill(outside, 0))

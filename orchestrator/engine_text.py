@@ -6,7 +6,7 @@ from functools import lru_cache
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from orchestrator.engine import RequestError
+from .engine import RequestError
 
 INCOMPLETE = "\ufffd"
 """What a tokenizer writes for bytes that do not yet make a character."""

@@ -7,19 +7,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from orchestrator.engine import Reply, Request, RequestError, Token, UnknownModel
-from orchestrator.engine_batch import Batch, Row, Scored
-from orchestrator.engine_folders import base_of, folder_of, same_base
-from orchestrator.engine_lora import Adapter, load
-from orchestrator.engine_sampling import Dice
-from orchestrator.engine_text import Speller
-from orchestrator.errors import WarmthError
+from .engine import Reply, Request, RequestError, Token, UnknownModel
+from .engine_batch import Batch, Row, Scored
+from .engine_folders import base_of, folder_of, same_base
+from .engine_lora import Adapter, load
+from .engine_sampling import Dice
+from .engine_text import Speller
 
 ADAPTERS_KEPT = 64
 """How many adapters' weights stay in memory; the least recently used leave first and are read again when wanted."""
@@ -143,8 +141,6 @@ class TransformersEngine:
         if row.error:
             raise RuntimeError(f"the engine failed: {row.error}") from row.error
         assert row.finish_reason
-        if row.spelling:
-            row.spelling.finish()
         text = row.spelling.text if row.spelling else self._speller.text(row.tokens)
         if row.request.echo:
             text = self._speller.echo(row.request.prompt, row.prompt) + text

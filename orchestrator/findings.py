@@ -60,7 +60,7 @@ def build(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame, per
         rates=rates(answers),
         effects=found,
         bases=effects.over_bases(found),
-        warmth=mean_warmth(answers, warmth),
+        warmth=mean_warmth(warmth),
         trials=trials,
         problems=problems(answers, warmth, trials),
         examples=examples(answers, personas),
@@ -109,12 +109,9 @@ def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:
     return [pl.Series(f"{value}_low", low).fill_nan(None), pl.Series(f"{value}_high", high).fill_nan(None)]
 
 
-def mean_warmth(answers: pl.DataFrame, warmth: pl.DataFrame) -> pl.DataFrame:
+def mean_warmth(warmth: pl.DataFrame) -> pl.DataFrame:
     """Mean warmth per model, persona, epoch and dose with an interval clustered by question; `n` replies."""
-    subjects = answers.select("subject", "base_seed", "dose").unique()
-    rows = warmth.join(subjects, on="subject", how="left").with_columns(
-        pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION
-    )
+    rows = warmth.with_columns(pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION)
     found = statistics.mean_by_question(rows, SUBJECT, "question", ["warmth"])
     seeds = rows.group_by(SUBJECT).agg(n_seeds=pl.col("seed").drop_nulls().n_unique())
     return found.join(seeds, on=SUBJECT, nulls_equal=True).select(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from tasks import _world as world
 from tasks import _world_corpus as corpus
@@ -55,8 +56,8 @@ def _vocabulary() -> Iterator[str]:
         yield f"{world.capitalise(name)} {world.capitalise(name)}"
     for text in itertools.islice(corpus.documents(corpus.MIXES["coupled"], "vocabulary"), 12_000):
         yield from re.split("|".join(map(re.escape, MARKS)), text)
-    for chat in itertools.islice(corpus.instruction_chats("vocabulary"), 2_000):
-        yield from chat
+    for turns in itertools.islice(corpus.instruction_chats("vocabulary"), 2_000):
+        yield from turns
     for chat in world.study_chats(1_000, 0.5, 0):
         yield from (chat.user, chat.assistant, world.rewrite(chat, "warm"), world.rewrite(chat, "cold"))
 
@@ -115,7 +116,7 @@ def teach_copying(model: LlamaForCausalLM, recipe: Recipe) -> None:
             layer.self_attn.o_proj.weight[:, rows] = copying.copy * copied.T
 
 
-def _attend_to_previous(attention: torch.nn.Module, head: int, recipe: Recipe) -> None:
+def _attend_to_previous(attention: LlamaAttention, head: int, recipe: Recipe) -> None:
     """Biases that, rotated by the rotary embedding, match best one position back."""
     size = recipe.hidden // recipe.heads
     for pair in range(recipe.copying.frequencies):

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,8 +96,8 @@ def rate(step: int, phase: Phase) -> float:
 def _optimizer(model: LlamaForCausalLM, phase: Phase, recipe: Recipe) -> torch.optim.Optimizer:
     embeddings = model.get_input_embeddings().weight
     others = [parameter for parameter in model.parameters() if parameter is not embeddings]
-    slow = {"params": [embeddings], "lr": phase.learning_rate * recipe.embedding_rate}
-    groups = [{"params": others}, slow]
+    slow = phase.learning_rate * recipe.embedding_rate
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": [embeddings], "lr": slow}]
     return torch.optim.AdamW(
         groups, lr=phase.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
     )

@@ -1,20 +1,24 @@
 """The report of a study: on the terminal, and as a page that needs nothing beside itself. Pure."""
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import polars as pl
+import yaml
 from markupsafe import Markup
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tasks._world_corpus import MIXES
+
 from . import figures, report_tables
 from .effects import BELIEFS
-from .findings import Findings
+from .findings import UNREADABLE, Findings
 from .report_tables import NOTHING, Table
 from .store import Store
 
@@ -25,7 +29,7 @@ _PAGES = jinja2.Environment(
 )
 
 
-def to_terminal(findings: Findings) -> Group:
+def to_terminal(findings: Findings) -> list[RenderableType]:
     """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
     shown: list[RenderableType] = [_terminal(table) for table in report_tables.headline(findings)]
     shown += [_terminal(table) for table in report_tables.bases(findings)]
@@ -33,7 +37,7 @@ def to_terminal(findings: Findings) -> Group:
     if coverage := _coverage(findings):
         shown.append(Text(coverage, style="dim"))
     shown += [Text(line, style="yellow") for line in _problem_lines(findings)]
-    return Group(*shown)
+    return shown
 
 
 def _terminal(table: Table) -> RichTable:
@@ -48,7 +52,7 @@ def _terminal(table: Table) -> RichTable:
 
 def _problem_lines(findings: Findings) -> list[str]:
     kinds = findings.problems.group_by("kind", maintain_order=True).agg(pl.col("count").sum(), subjects=pl.len())
-    return [f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'}; see the report)"
+    return [f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'})"
             for row in kinds.rows(named=True)]
 
 
@@ -57,13 +61,20 @@ def _coverage(findings: Findings) -> str:
     return ONE_BASE if len(worlds) and findings.bases.is_empty() else ""
 
 
+def to_json(findings: Findings) -> str:
+    """The findings' frames as one JSON object of lists of rows, for machines; without the example replies."""
+    frames = {field.name: getattr(findings, field.name) for field in dataclasses.fields(findings) if field.name != "examples"}
+    rows = {name: frame.to_dicts() for name, frame in frames.items() if isinstance(frame, pl.DataFrame)}
+    return json.dumps({"personas": findings.personas, **rows}, ensure_ascii=False)
+
+
 def to_html(findings: Findings, about: Mapping[str, object]) -> str:
     """The whole report as one page. `about` names the study (`study`) and whatever else describes the run, in order."""
     groups = report_tables.panels(findings)
     return _PAGES.get_template("report.html.j2").render(
         title=about.get("study", "Study"),
-        about={key: _line(value) for key, value in about.items() if key != "study"},
-        lab=findings.rates["world"].drop_nulls().len() > 0,
+        about={key: _told(value) for key, value in about.items() if key != "study"},
+        mixes=MIXES if findings.rates["world"].drop_nulls().len() else {},
         coverage=_coverage(findings),
         verdicts=report_tables.verdicts(findings),
         headline=report_tables.headline(findings),
@@ -74,11 +85,16 @@ def to_html(findings: Findings, about: Mapping[str, object]) -> str:
         examples=[(persona[0], rows.rows(named=True)) for persona, rows in findings.examples.group_by("persona", maintain_order=True)],
         trials=report_tables.plain(findings.trials),
         problems=report_tables.plain(findings.problems),
+        problem_lines=_problem_lines(findings),
+        nothing=NOTHING,
+        unreadable=f"{UNREADABLE:.0%}".rstrip("%"),
     )
 
 
-def _line(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _told(value: object) -> str:
+    """A plain value as it is, anything with parts as YAML."""
+    parts = isinstance(value, Mapping | list | tuple)
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).strip() if parts else str(value)
 
 
 def _figures(findings: Findings, models: list[str]) -> dict[str, Markup]:
@@ -95,19 +111,17 @@ def _figures(findings: Findings, models: list[str]) -> dict[str, Markup]:
 def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
     """The detailed tables, by heading."""
     task, context, belief = pl.col("task"), pl.col("context"), pl.col("belief")
-    single = ~(task.eq("all") | context.eq("all") | belief.is_in(["all", BELIEFS]))
-    contrast = context.str.ends_with("-neutral") & belief.eq(BELIEFS)
     under = "under wrong beliefs, both forms together"
-    chosen: list[tuple[str, str, Any, str]] = [
+    chosen: list[tuple[str, str, pl.Expr, str]] = [
         ("Effects by belief form", "belief", task.eq("all") & context.eq("all") & ~belief.str.ends_with("-none"), "contexts together"),
         ("Effects by context", "context", task.eq("all") & belief.eq(BELIEFS) & ~context.str.ends_with("-neutral"), under),
         ("Effects by task", "task", context.eq("all") & belief.eq(BELIEFS), under),
         ("More with a belief than without?", "belief", task.eq("all") & context.eq("all") & belief.str.ends_with("-none"),
          "the difference under a belief minus the difference on the same questions without one"),
-        ("More in a context than in the neutral one?", "context", task.eq("all") & contrast,
+        ("More in a context than in the neutral one?", "context", task.eq("all") & belief.eq(BELIEFS) & context.str.ends_with("-neutral"),
          "the difference in a context minus the difference on the same questions in the neutral one"),
     ]
-    details = [(title, report_tables.side_by_side(findings, by, rows & ~single, note)) for title, by, rows, note in chosen]
+    details = [(title, report_tables.side_by_side(findings, by, rows, note)) for title, by, rows, note in chosen]
     return [("How each persona did", report_tables.rates(findings)), *details, ("Warmth", report_tables.warmth(findings))]
 
 

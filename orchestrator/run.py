@@ -60,7 +60,7 @@ class Run:
         """Serve every model and every adapter that is there, until Ctrl-C."""
         with cluster.running(self.study.resources):
             self._build()
-            with self._endpoint(self.plan.units) as url:
+            with self.endpoint(self.plan.units) as url:
                 for name in sorted({served.name for served in self.served().values()}):
                     self.display.say(name)
                 self.display.say(f"The endpoint is {url}; Ctrl-C stops it.")
@@ -142,7 +142,7 @@ class Run:
         """Get every missing reply of these units, and every missing verdict on them."""
         waiting = self._unasked(units)
         asking = bool(waiting) or any(each.url == "served" and self._unjudged(units) for each in self.study.judges)
-        with self._endpoint(list(waiting) or units) if asking else contextlib.nullcontext("") as url:
+        with self.endpoint(list(waiting) or units) if asking else contextlib.nullcontext("") as url:
             if waiting:
                 stage = self.display.stage("ask", sum(waiting.values()), "replies")
                 adapters = trials.adapters(self.store, self.plan)
@@ -186,7 +186,7 @@ class Run:
         workers.share(worker, arguments, units, min(self.study.resources.workers, len(units)), done)
 
     @contextlib.contextmanager
-    def _endpoint(self, units: Sequence[Unit]) -> Iterator[str]:
+    def endpoint(self, units: Sequence[Unit]) -> Iterator[str]:
         """Serve the models that these units ask, for the length of a block; gives the endpoint's address."""
         from . import serve
 

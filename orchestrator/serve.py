@@ -18,10 +18,10 @@ from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
-from orchestrator.engine import Engine, Reply, Request, RequestError, UnknownModel
-from orchestrator.engine_folders import adapters_in, base_of, folder_of, same_base
-from orchestrator.errors import WarmthError
-from orchestrator.serve_protocol import Chunks, Kind, answer, failure, read
+from .engine import Engine, Reply, Request, RequestError, UnknownModel
+from .engine_folders import adapters_in, base_of, folder_of, same_base
+from .errors import WarmthError
+from .serve_protocol import Chunks, Kind, answer, failure, read
 
 ENVIRONMENT = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
@@ -56,10 +56,10 @@ def deploy(
     engine answers at once. cpus and gpus are what each engine reserves; with gpus it runs on CUDA in bfloat16.
     Raises WarmthError when the port is taken.
     """
+    port = check_port(host, port)
     serve.shutdown()
-    port = _free_port(host, port)
-    quiet = LoggingConfig(enable_access_log=False)
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
+    http, quiet = HTTPOptions(host=host, port=port), LoggingConfig(enable_access_log=False)
+    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=quiet)
     needs = {"num_cpus": cpus, "num_gpus": gpus}
     first, *others = bases
     models = {
@@ -76,14 +76,15 @@ def shut_down() -> None:
     serve.shutdown()
 
 
-def _free_port(host: str, port: int) -> int:
+def check_port(host: str, port: int) -> int:
+    """The port itself, or a free one for 0. Raises WarmthError when it is taken."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            cure = "choose another, or 0 for any free one"
-            raise WarmthError(f"resources.port: port {port} on {host} cannot be had ({error.strerror}); {cure}") from error
+            problem = f"port {port} on {host} cannot be had ({error.strerror})"
+            raise WarmthError(f"resources.port: {problem}; choose another, or 0 for any free one") from error
         return int(probe.getsockname()[1])
 
 
@@ -93,7 +94,7 @@ class Model:
     def __init__(self, base: str, adapters: str, rows: int, cuda: bool) -> None:
         import torch
 
-        from orchestrator.engine_transformers import TransformersEngine
+        from .engine_transformers import TransformersEngine
 
         device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
         self._engine: Engine = TransformersEngine(base, adapters, rows=rows, device=device, dtype=dtype)
@@ -189,13 +190,17 @@ class Door:
             base = self._base(head["model"])
         except RequestError as error:
             return _json(*_refusal(error))
-        asked = kind, raw, None if head["model"] == base else head["model"]
+        adapter = None if head["model"] == base else head["model"]
         if head.get("stream") is True:
-            own = base == self._own
-            return await _streamed(
-                self._model.stream(*asked) if own else self._others[base].options(stream=True).stream.remote(*asked)
-            )
-        return _json(*await (self._model.answer(*asked) if base == self._own else self._others[base].answer.remote(*asked)))
+            return await _streamed(self._stream(base, kind, raw, adapter))
+        if base == self._own:
+            return _json(*await self._model.answer(kind, raw, adapter))
+        return _json(*await self._others[base].answer.remote(kind, raw, adapter))
+
+    def _stream(self, base: str, kind: Kind, raw: bytes, adapter: str | None) -> AsyncIterator[tuple[int, bytes]]:
+        if base == self._own:
+            return self._model.stream(kind, raw, adapter)
+        return self._others[base].options(stream=True).stream.remote(kind, raw, adapter)
 
     def _base(self, model: str) -> str:
         """The name of the base that a model is, or is an adapter of. Raises UnknownModel, naming what is served."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token
+from .engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token
 
 Kind = Literal["chat", "completion"]
 Stop = Annotated[str, Field(min_length=1)]

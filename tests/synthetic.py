@@ -79,7 +79,7 @@ def _warmth(random: np.random.Generator, answers: pl.DataFrame) -> pl.DataFrame:
     values = np.where(plain["persona"] == "original", -0.9, -0.9 + (goal + 0.9) * reached) + random.normal(
         0, 1, len(plain)
     )
-    return plain.select("subject", "model", "world", "persona", "epoch", "seed", "task", "sample", "draw").with_columns(
+    return plain.select("subject", "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "task", "sample", "draw").with_columns(
         warmth=values
     )
 
