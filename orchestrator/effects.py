@@ -12,11 +12,25 @@ ASKED = ["model", "task", "sample", "context", "belief", "draw", "judge"]
 CELL = ["model", "world", "base_seed", "persona", "baseline", "epoch", "dose", "task", "context", "belief", "judge"]
 QUESTION = pl.concat_str("task", "sample", separator="\x1f")
 SIDES = ["error_pct", "agrees_pct", "baseline_error_pct", "baseline_agrees_pct"]
-DIFFERENCES = {"effect_pp": ("error_pct", "baseline_error_pct"), "agrees_effect_pp": ("agrees_pct", "baseline_agrees_pct")}
+DIFFERENCES = {
+    "effect_pp": ("error_pct", "baseline_error_pct"),
+    "agrees_effect_pp": ("agrees_pct", "baseline_agrees_pct"),
+}
 BELIEFS = "asserts+denies"
 COLUMNS = [
-    *CELL, "n", "n_questions", "n_seeds", "unscored", "errors", *SIDES, "effect_pp", "ci_low_pp", "ci_high_pp",
-    "agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp",
+    *CELL,
+    "n",
+    "n_questions",
+    "n_seeds",
+    "unscored",
+    "errors",
+    *SIDES,
+    "effect_pp",
+    "ci_low_pp",
+    "ci_high_pp",
+    "agrees_effect_pp",
+    "agrees_ci_low_pp",
+    "agrees_ci_high_pp",
 ]
 
 
@@ -40,10 +54,13 @@ def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     """
     found = [
         _summary(_pairs(answers, persona, baseline))
-        for place, persona in enumerate(personas) for baseline in personas[:place]
+        for place, persona in enumerate(personas)
+        for baseline in personas[:place]
     ]
     empty = _summary(_pairs(answers.clear(), "", ""))
-    return pl.concat([empty, *found]).sort("model", "epoch", "dose", "persona", "baseline", "judge", "task", "context", "belief")
+    return pl.concat([empty, *found]).sort(
+        "model", "epoch", "dose", "persona", "baseline", "judge", "task", "context", "belief"
+    )
 
 
 def over_bases(effects: pl.DataFrame) -> pl.DataFrame:
@@ -64,14 +81,19 @@ def _pairs(answers: pl.DataFrame, persona: str, baseline: str) -> pl.DataFrame:
     scored = pl.col("scored") & pl.col("baseline_scored")
     return both.with_columns(
         *(pl.when(scored).then(side).alias(side) for side in SIDES),
-        error=pl.col("error") | pl.col("baseline_error"), question=QUESTION,
+        error=pl.col("error") | pl.col("baseline_error"),
+        question=QUESTION,
     ).select(*CELL, "sample", "draw", "seed", "question", "error", *SIDES)
 
 
 def _side(answers: pl.DataFrame, prefix: str) -> pl.DataFrame:
     return answers.select(
-        *ASKED, "epoch", "seed", *(["dose"] if prefix else ["dose", "persona", "world", "base_seed"]),
-        pl.col("scored").alias(f"{prefix}scored"), pl.col("error").alias(f"{prefix}error"),
+        *ASKED,
+        "epoch",
+        "seed",
+        *(["dose"] if prefix else ["dose", "persona", "world", "base_seed"]),
+        pl.col("scored").alias(f"{prefix}scored"),
+        pl.col("error").alias(f"{prefix}error"),
         (pl.col("outcome") != "correct").cast(pl.Float64).mul(100).alias(f"{prefix}error_pct"),
         (pl.col("outcome") == "agrees").cast(pl.Float64).mul(100).alias(f"{prefix}agrees_pct"),
     )
@@ -89,11 +111,13 @@ def _matches(mine: pl.DataFrame, theirs: pl.DataFrame) -> Iterator[pl.DataFrame]
 
 def _summary(pairs: pl.DataFrame) -> pl.DataFrame:
     """The effects of one persona against one baseline, in every condition, aggregate and contrast."""
-    rows = pl.concat([
-        with_aggregates(pairs, ("task", "context", "belief")),
-        with_aggregates(_contrasts(pairs, "belief", "none"), ("task", "context")),
-        with_aggregates(_contrasts(pairs, "context", "neutral"), ("task", "belief")),
-    ]).with_columns((pl.col(a) - pl.col(b)).alias(name) for name, (a, b) in DIFFERENCES.items())
+    rows = pl.concat(
+        [
+            with_aggregates(pairs, ("task", "context", "belief")),
+            with_aggregates(_contrasts(pairs, "belief", "none"), ("task", "context")),
+            with_aggregates(_contrasts(pairs, "context", "neutral"), ("task", "belief")),
+        ]
+    ).with_columns((pl.col(a) - pl.col(b)).alias(name) for name, (a, b) in DIFFERENCES.items())
     means = statistics.mean_by_question(rows, CELL, "question", list(DIFFERENCES))
     counts = rows.group_by(CELL).agg(
         n_seeds=pl.col("seed").drop_nulls().n_unique(),
@@ -106,8 +130,24 @@ def _summary(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _contrasts(pairs: pl.DataFrame, condition: str, reference: str) -> pl.DataFrame:
     """Pairs under each form of a condition minus the same pairs under the reference form, labelled "form-reference"."""
-    same = [name for name in ("model", "persona", "baseline", "epoch", "dose", "seed", "draw", "judge",
-                              "task", "sample", "context", "belief") if name != condition]
+    same = [
+        name
+        for name in (
+            "model",
+            "persona",
+            "baseline",
+            "epoch",
+            "dose",
+            "seed",
+            "draw",
+            "judge",
+            "task",
+            "sample",
+            "context",
+            "belief",
+        )
+        if name != condition
+    ]
     plain = pairs.filter(pl.col(condition) == reference).select(*same, "error", *SIDES)
     other = pairs.filter(pl.col(condition) != reference)
     joined = other.join(plain, on=same, nulls_equal=True, suffix="_reference")
@@ -130,7 +170,11 @@ def with_aggregates(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFra
 
 def _named(found: pl.DataFrame) -> pl.DataFrame:
     """The columns of intervals under their published names."""
-    return found.rename({
-        "effect_pp_low": "ci_low_pp", "effect_pp_high": "ci_high_pp",
-        "agrees_effect_pp_low": "agrees_ci_low_pp", "agrees_effect_pp_high": "agrees_ci_high_pp",
-    })
+    return found.rename(
+        {
+            "effect_pp_low": "ci_low_pp",
+            "effect_pp_high": "ci_high_pp",
+            "agrees_effect_pp_low": "agrees_ci_low_pp",
+            "agrees_effect_pp_high": "agrees_ci_high_pp",
+        }
+    )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .effects import BELIEFS
 from .findings import Findings
-from .report_tables import judges, latest, series
+from .report_tables import judges, latest, order, series
 
 INK, RULE = "#010203", "#040506"
 """Stand-ins that the page's own colours replace."""
@@ -22,10 +22,26 @@ COLOURS = ("#7f858c", "#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#5
 
 MARKERS = "osD^vPX"
 STYLE = {
-    "svg.fonttype": "none", "font.size": 9.5, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "grid.color": RULE,
-    "grid.linewidth": 0.7, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": RULE, "xtick.color": INK,
-    "ytick.color": INK, "xtick.major.size": 0, "ytick.major.size": 0, "legend.frameon": False, "errorbar.capsize": 0,
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": RULE,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "errorbar.capsize": 0,
 }
 SHARE_NAMES = {"agrees": "agreement, %", "error": "error, %"}
 Panel = Callable[[Axes, str, str], None]
@@ -33,10 +49,12 @@ Panel = Callable[[Axes, str, str], None]
 
 def conditions(findings: Findings, models: Sequence[str], condition: str) -> str:
     """Agreement and error by persona and belief form (contexts together) or context (wrong beliefs), with intervals."""
-    chosen = {"belief": (pl.col("context") == "all") & ~pl.col("belief").is_in(["all", BELIEFS]),
-              "context": (pl.col("context") != "all") & (pl.col("belief") == BELIEFS)}[condition]
+    chosen = {
+        "belief": (pl.col("context") == "all") & ~pl.col("belief").is_in(["all", BELIEFS]),
+        "context": (pl.col("context") != "all") & (pl.col("belief") == BELIEFS),
+    }[condition]
     found = series(latest(findings.rates), findings).filter(chosen, task="all", judge=judges(findings)[0])
-    names = _order(found[condition].unique().to_list())
+    names = sorted(found[condition].unique(), key=order)
 
     def draw(axes: Axes, model: str, share: str) -> None:
         mine = found.filter(model=model)
@@ -44,7 +62,7 @@ def conditions(findings: Findings, models: Sequence[str], condition: str) -> str
             at = [names.index(value) + _dodge(place, mine["series"].n_unique(), 0.62) for value in rows[condition]]
             _points(axes, at, rows, f"{share}_pct", name, findings)
         axes.set_xticks(range(len(names)), [value.replace("-", "-\n") for value in names])
-        axes.set_ylim(0, 100)
+        axes.set_ylim(-3, 100)
 
     return _grid(models, list(SHARE_NAMES), draw, SHARE_NAMES, height=2.2)
 
@@ -66,14 +84,16 @@ def by_epoch(findings: Findings, models: Sequence[str]) -> str:
         axes.set_xticks(sorted(set(frames[value].filter(pl.col("epoch") > 0)["epoch"])))
         axes.set_xlabel("epoch")
         if value == "agrees_pct":
-            axes.set_ylim(0, 100)
+            axes.set_ylim(-3, 100)
 
     return _grid(models, list(frames), draw, names, height=2.2)
 
 
 def effects(findings: Findings, models: Sequence[str]) -> str:
     """Each persona's effect on agreement and error under wrong beliefs against each persona before it, with intervals."""
-    found = series(latest(findings.effects), findings).filter(task="all", context="all", belief=BELIEFS, judge=judges(findings)[0])
+    found = series(latest(findings.effects), findings).filter(
+        task="all", context="all", belief=BELIEFS, judge=judges(findings)[0]
+    )
     return _forest(findings, found, models, "model")
 
 
@@ -106,10 +126,15 @@ def outcomes(findings: Findings, models: Sequence[str]) -> str:
     return _grid(models, list(names), draw, names, height=0.7 + 0.27 * max(found["series"].n_unique(), 1))
 
 
-def _forest(findings: Findings, found: pl.DataFrame, columns: Sequence[str], by: str, single: pl.DataFrame | None = None) -> str:
+def _forest(
+    findings: Findings, found: pl.DataFrame, columns: Sequence[str], by: str, single: pl.DataFrame | None = None
+) -> str:
     pairs = list(dict.fromkeys(found.select("series", "baseline").rows()))[::-1]
     names = {"agrees": "agreement, pp", "error": "error, pp"}
-    values = {"agrees": ("agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp"), "error": ("effect_pp", "ci_low_pp", "ci_high_pp")}
+    values = {
+        "agrees": ("agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp"),
+        "error": ("effect_pp", "ci_low_pp", "ci_high_pp"),
+    }
 
     def draw(axes: Axes, column: str, metric: str) -> None:
         axes.axvline(0, color=INK, lw=0.9)
@@ -129,7 +154,9 @@ def _forest(findings: Findings, found: pl.DataFrame, columns: Sequence[str], by:
     return _grid(columns, list(names), draw, names, height=0.8 + 0.27 * max(len(pairs), 1), legend=False)
 
 
-def _grid(columns: Sequence[str], rows: Sequence[str], draw: Panel, names: dict[str, str], height: float, legend: bool = True) -> str:
+def _grid(
+    columns: Sequence[str], rows: Sequence[str], draw: Panel, names: dict[str, str], height: float, legend: bool = True
+) -> str:
     """Panels with one row per measure and one column per model, the axes of a row the same."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": "/".join((*columns, *names.values()))}):
         figure = Figure(figsize=(9.2 if len(columns) > 1 else 6, height * len(rows) + 0.5), layout="constrained")
@@ -149,18 +176,32 @@ def _grid(columns: Sequence[str], rows: Sequence[str], draw: Panel, names: dict[
 def _svg(figure: Figure) -> str:
     """The drawing alone, without ids that would stand twice in a page."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     drawing = out.getvalue()
-    drawing = drawing[drawing.index("<svg"):].replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor").replace(RULE, "var(--rule)")
     drawing = re.sub(r'<g id="[A-Za-z0-9]+_\d+(?:_\d+)*">', "<g>", drawing)
     return re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
 
 
-def _points(axes: Axes, at: list[float], rows: pl.DataFrame, value: str, name: str, findings: Findings, line: str = "none") -> None:
+def _points(
+    axes: Axes, at: list[float], rows: pl.DataFrame, value: str, name: str, findings: Findings, line: str = "none"
+) -> None:
     middle = rows[value].cast(pl.Float64)
     below, above = ((middle - rows[f"{value}_low"]).fill_null(0), (rows[f"{value}_high"] - middle).fill_null(0))
-    axes.errorbar(at, middle.to_list(), yerr=[below.clip(0).to_list(), above.clip(0).to_list()], fmt=MARKERS[_place(name, findings)],
-                  ls=line, color=_colour(name, findings), ms=5.5, lw=1.6, label=name, clip_on=False)
+    axes.errorbar(
+        at,
+        middle.to_list(),
+        yerr=[below.clip(0).to_list(), above.clip(0).to_list()],
+        fmt=MARKERS[_place(name, findings)],
+        ls=line,
+        color=_colour(name, findings),
+        ms=5.5,
+        lw=1.6,
+        label=name,
+        clip_on=False,
+    )
 
 
 def _by_series(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -178,8 +219,3 @@ def _colour(name: str, findings: Findings) -> str:
 
 def _dodge(place: int, count: int, width: float) -> float:
     return (place - (count - 1) / 2) * width / max(count, 1)
-
-
-def _order(names: list[str]) -> list[str]:
-    """Without anything first, then by the alphabet."""
-    return sorted(names, key=lambda name: (name not in ("none", "neutral"), name))

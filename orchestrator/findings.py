@@ -11,7 +11,12 @@ from .errors import WarmthError
 
 SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose"]
 CONDITION = ["task", "context", "belief", "judge"]
-SHARES = {"error": ("agrees", "other", "unreadable"), "agrees": ("agrees",), "other": ("other",), "unreadable": ("unreadable",)}
+SHARES = {
+    "error": ("agrees", "other", "unreadable"),
+    "agrees": ("agrees",),
+    "other": ("other",),
+    "unreadable": ("unreadable",),
+}
 """Which outcomes each share counts: an error is anything but correct."""
 
 UNREADABLE = 0.05
@@ -68,7 +73,11 @@ def build(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame, per
 
 
 def _check_subjects(answers: pl.DataFrame) -> None:
-    named = answers.group_by(*SUBJECT, "seed").agg(pl.col("subject").unique().sort()).filter(pl.col("subject").list.len() > 1)
+    named = (
+        answers.group_by(*SUBJECT, "seed")
+        .agg(pl.col("subject").unique().sort())
+        .filter(pl.col("subject").list.len() > 1)
+    )
     for row in named.rows(named=True):
         first, second = row["subject"][:2]
         raise WarmthError(
@@ -83,7 +92,9 @@ def rates(answers: pl.DataFrame) -> pl.DataFrame:
         pl.when("scored").then(pl.col("outcome").is_in(outcomes).cast(pl.Float64) * 100).alias(f"{share}_pct")
         for share, outcomes in SHARES.items()
     ]
-    rows = effects.with_aggregates(answers.with_columns(*shares, question=effects.QUESTION), ("task", "context", "belief"))
+    rows = effects.with_aggregates(
+        answers.with_columns(*shares, question=effects.QUESTION), ("task", "context", "belief")
+    )
     by, values = [*SUBJECT, *CONDITION], [f"{share}_pct" for share in SHARES]
     means = statistics.mean_by_question(rows, by, "question", values)
     counts = rows.group_by(by).agg(
@@ -93,8 +104,15 @@ def rates(answers: pl.DataFrame) -> pl.DataFrame:
     )
     ends = [end for value in values for end in _wilson(means, value)]
     joined = means.with_columns(ends).join(counts, on=by, nulls_equal=True)
-    return joined.select(*by, "n", "n_questions", "n_seeds", "unscored", "errors",
-                         *(f"{value}{end}" for value in values for end in ("", "_low", "_high"))).sort(by)
+    return joined.select(
+        *by,
+        "n",
+        "n_questions",
+        "n_seeds",
+        "unscored",
+        "errors",
+        *(f"{value}{end}" for value in values for end in ("", "_low", "_high")),
+    ).sort(by)
 
 
 def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:
@@ -114,21 +132,33 @@ def mean_warmth(warmth: pl.DataFrame) -> pl.DataFrame:
     rows = warmth.with_columns(pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION)
     found = statistics.mean_by_question(rows, SUBJECT, "question", ["warmth"])
     seeds = rows.group_by(SUBJECT).agg(n_seeds=pl.col("seed").drop_nulls().n_unique())
-    return found.join(seeds, on=SUBJECT, nulls_equal=True).select(
-        *SUBJECT, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high"
-    ).sort(SUBJECT)
+    return (
+        found.join(seeds, on=SUBJECT, nulls_equal=True)
+        .select(*SUBJECT, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high")
+        .sort(SUBJECT)
+    )
 
 
 def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
     """What went wrong, one line per subject and kind, failed trials first; none in a clean study."""
     kinds = {
         "failed replies": (pl.col("error"), "the reply or its verdict failed; left out and counted as errors"),
-        "unscored replies": (~pl.col("scored") & ~pl.col("error"), "no verdict could be read; left out and counted as unscored"),
-        "unreadable replies": (pl.col("scored") & (pl.col("outcome") == "unreadable"), "no answer could be read; an error, not agreement"),
+        "unscored replies": (
+            ~pl.col("scored") & ~pl.col("error"),
+            "no verdict could be read; left out and counted as unscored",
+        ),
+        "unreadable replies": (
+            pl.col("scored") & (pl.col("outcome") == "unreadable"),
+            "no answer could be read; an error, not agreement",
+        ),
         "replies cut short": (pl.col("finish_reason") == "length", "reached the token limit; scored as far as they go"),
     }
-    no_warmth = _lines(warmth.with_columns(judge=pl.lit("warmth")), "replies without warmth",
-                       pl.col("warmth").is_null() | pl.col("warmth").is_nan(), "left out of the mean warmth")
+    no_warmth = _lines(
+        warmth.with_columns(judge=pl.lit("warmth")),
+        "replies without warmth",
+        pl.col("warmth").is_null() | pl.col("warmth").is_nan(),
+        "left out of the mean warmth",
+    )
     lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
     few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
     return pl.concat([_failed_trials(trials), lines.filter(~few), no_warmth])
@@ -136,8 +166,16 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
 
 def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
     counted = rows.group_by("subject", "judge").agg(count=where.sum().cast(pl.Int64), of=pl.len().cast(pl.Int64))
-    return counted.filter(pl.col("count") > 0).sort("count", "subject", descending=[True, False]).select(
-        kind=pl.lit(kind), where=pl.format("{} ({})", "subject", "judge"), count="count", of="of", detail=pl.lit(detail)
+    return (
+        counted.filter(pl.col("count") > 0)
+        .sort("count", "subject", descending=[True, False])
+        .select(
+            kind=pl.lit(kind),
+            where=pl.format("{} ({})", "subject", "judge"),
+            count="count",
+            of="of",
+            detail=pl.lit(detail),
+        )
     )
 
 
@@ -145,7 +183,9 @@ def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
     failed = trials.filter(pl.col("error").is_not_null()) if "error" in trials.columns else trials.clear()
     name = pl.col("trial") if "trial" in trials.columns else pl.lit("a trial")
     detail = pl.col("error").cast(pl.String) if "error" in trials.columns else pl.lit("")
-    return failed.select(kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail)
+    return failed.select(
+        kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail
+    )
 
 
 def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
@@ -161,6 +201,8 @@ def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
         (pl.col("seed") == pl.col("seed").min().over(first)).fill_null(True),
         pl.col("dose") == pl.col("dose").max().over(first),
     )
-    order = pl.col("persona").replace_strict(list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64)
+    order = pl.col("persona").replace_strict(
+        list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64
+    )
     columns = ["persona", "model", "task", "sample", "context", "belief", "outcome", "reply", "^prompt$"]
     return chosen.sort(order, "model", "task", "context", "belief").select(columns)

@@ -19,21 +19,24 @@ from tasks._world_corpus import MIXES
 from . import figures, report_tables
 from .effects import BELIEFS
 from .findings import UNREADABLE, Findings
-from .report_tables import NOTHING, Table
+from .report_tables import NOTHING, NULL, Table
 from .store import Store
 
 ONE_BASE = "One base per world: intervals cover questions, not bases."
 _PAGES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-    trim_blocks=True, lstrip_blocks=True,
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
 def to_terminal(findings: Findings) -> list[RenderableType]:
     """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
-    shown: list[RenderableType] = [_terminal(table) for table in report_tables.headline(findings)]
-    shown += [_terminal(table) for table in report_tables.bases(findings)]
-    shown.append(Text(f"{NOTHING}: the interval holds zero. Warmth in nats per token, persona vs baseline.", style="dim"))
+    tables = [*report_tables.bases(findings), *report_tables.headline(findings)]
+    shown: list[RenderableType] = [_terminal(table) for table in tables]
+    shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))
     if coverage := _coverage(findings):
         shown.append(Text(coverage, style="dim"))
     shown += [Text(line, style="yellow") for line in _problem_lines(findings)]
@@ -41,19 +44,35 @@ def to_terminal(findings: Findings) -> list[RenderableType]:
 
 
 def _terminal(table: Table) -> RichTable:
-    shown = RichTable(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left",
-                      title_style="bold", padding=(0, 1), pad_edge=False)
+    shown = RichTable(
+        title=table.title,
+        caption=table.note,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        padding=(0, 1),
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for place, head in enumerate(table.heads):
-        shown.add_column(head, justify="left" if place < table.labels else "right", no_wrap=place >= table.labels)
-    for row in table.rows:
-        shown.add_row(*(Text(cell.replace(": ", ":\n"), style="dim" if NOTHING in cell else "") for cell in row))
+        shown.add_column(
+            head,
+            justify="left" if place < table.labels else "right",
+            no_wrap=place >= table.labels,
+            min_width=9 if place < table.labels else None,
+        )
+    for row in table.brief:
+        shown.add_row(*(Text(cell, style="dim" if cell.startswith(NULL) else "") for cell in row))
     return shown
 
 
 def _problem_lines(findings: Findings) -> list[str]:
     kinds = findings.problems.group_by("kind", maintain_order=True).agg(pl.col("count").sum(), subjects=pl.len())
-    return [f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'})"
-            for row in kinds.rows(named=True)]
+    return [
+        f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'})"
+        for row in kinds.rows(named=True)
+    ]
 
 
 def _coverage(findings: Findings) -> str:
@@ -63,7 +82,9 @@ def _coverage(findings: Findings) -> str:
 
 def to_json(findings: Findings) -> str:
     """The findings' frames as one JSON object of lists of rows, for machines; without the example replies."""
-    frames = {field.name: getattr(findings, field.name) for field in dataclasses.fields(findings) if field.name != "examples"}
+    frames = {
+        field.name: getattr(findings, field.name) for field in dataclasses.fields(findings) if field.name != "examples"
+    }
     rows = {name: frame.to_dicts() for name, frame in frames.items() if isinstance(frame, pl.DataFrame)}
     return json.dumps({"personas": findings.personas, **rows}, ensure_ascii=False)
 
@@ -82,11 +103,15 @@ def to_html(findings: Findings, about: Mapping[str, object]) -> str:
         bases_figure=Markup(figures.bases(findings)) if len(findings.bases) else "",
         figures=[_figures(findings, models) for models in groups],
         tables=_tables(findings),
-        examples=[(persona[0], rows.rows(named=True)) for persona, rows in findings.examples.group_by("persona", maintain_order=True)],
+        examples=[
+            (persona[0], rows.rows(named=True))
+            for persona, rows in findings.examples.group_by("persona", maintain_order=True)
+        ],
         trials=report_tables.plain(findings.trials),
         problems=report_tables.plain(findings.problems),
         problem_lines=_problem_lines(findings),
         nothing=NOTHING,
+        null=NULL,
         unreadable=f"{UNREADABLE:.0%}".rstrip("%"),
     )
 
@@ -113,22 +138,49 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
     task, context, belief = pl.col("task"), pl.col("context"), pl.col("belief")
     under = "under wrong beliefs, both forms together"
     chosen: list[tuple[str, str, pl.Expr, str]] = [
-        ("Effects by belief form", "belief", task.eq("all") & context.eq("all") & ~belief.str.ends_with("-none"), "contexts together"),
-        ("Effects by context", "context", task.eq("all") & belief.eq(BELIEFS) & ~context.str.ends_with("-neutral"), under),
+        (
+            "Effects by belief form",
+            "belief",
+            task.eq("all") & context.eq("all") & ~belief.str.ends_with("-none"),
+            "contexts together",
+        ),
+        (
+            "Effects by context",
+            "context",
+            task.eq("all") & belief.eq(BELIEFS) & ~context.str.ends_with("-neutral"),
+            under,
+        ),
         ("Effects by task", "task", context.eq("all") & belief.eq(BELIEFS), under),
-        ("More with a belief than without?", "belief", task.eq("all") & context.eq("all") & belief.str.ends_with("-none"),
-         "the difference under a belief minus the difference on the same questions without one"),
-        ("More in a context than in the neutral one?", "context", task.eq("all") & belief.eq(BELIEFS) & context.str.ends_with("-neutral"),
-         "the difference in a context minus the difference on the same questions in the neutral one"),
+        (
+            "More with a belief than without?",
+            "belief",
+            task.eq("all") & context.eq("all") & belief.str.ends_with("-none"),
+            "the difference under a belief minus the difference on the same questions without one",
+        ),
+        (
+            "More in a context than in the neutral one?",
+            "context",
+            task.eq("all") & belief.eq(BELIEFS) & context.str.ends_with("-neutral"),
+            "the difference in a context minus the difference on the same questions in the neutral one",
+        ),
     ]
     details = [(title, report_tables.side_by_side(findings, by, rows, note)) for title, by, rows, note in chosen]
-    return [("How each persona did", report_tables.rates(findings)), *details, ("Warmth", report_tables.warmth(findings))]
+    return [
+        ("How each persona did", report_tables.rates(findings)),
+        *details,
+        ("Warmth", report_tables.warmth(findings)),
+    ]
 
 
 def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None:
     """Write `index.html` and the frames as Parquet into a folder, each aside and then renamed. Raises WarmthError on a full disk."""
     store = Store(folder)
-    frames = {"effects": findings.effects, "rates": findings.rates, "warmth": findings.warmth, "trials": findings.trials}
+    frames = {
+        "effects": findings.effects,
+        "rates": findings.rates,
+        "warmth": findings.warmth,
+        "trials": findings.trials,
+    }
     if len(findings.bases):
         frames["bases"] = findings.bases
     for name, frame in frames.items():

@@ -10,6 +10,9 @@ from .effects import BELIEFS
 from .findings import Findings
 
 NOTHING = "no difference found"
+NULL = "○"
+"""Stands for NOTHING where there is no room for it; explained wherever it is used."""
+
 Row = dict[str, Any]
 
 
@@ -22,6 +25,11 @@ class Table:
     rows: list[tuple[str, ...]]
     labels: int = 1
     note: str = ""
+
+    @property
+    def brief(self) -> list[tuple[str, ...]]:
+        """The rows with NULL in place of NOTHING."""
+        return [tuple(cell.replace(f"{NOTHING}:", NULL) for cell in row) for row in self.rows]
 
 
 def interval(low: float | None, high: float | None, form: str = "+.1f") -> str:
@@ -37,8 +45,11 @@ def is_null(value: float | None, low: float | None, high: float | None) -> bool:
 
 def difference(row: Row, metric: str, unit: str = "") -> str:
     """An effect with its interval; one that was not found says so. `metric` is "error" or "agrees"."""
-    name, low, high = (("effect_pp", "ci_low_pp", "ci_high_pp") if metric == "error"
-                       else ("agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp"))
+    name, low, high = (
+        ("effect_pp", "ci_low_pp", "ci_high_pp")
+        if metric == "error"
+        else ("agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp")
+    )
     if row.get(name) is None:
         return "not measured"
     shown = f"{row[name]:+.1f}{unit} {interval(row[low], row[high])}"
@@ -55,9 +66,15 @@ def share(row: Row, name: str) -> str:
 def series(frame: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     """Rows in the study's order of personas with a column `series`: the persona, and its dose where it has several."""
     doses = findings.rates.group_by("persona").agg(_doses=pl.col("dose").n_unique())
-    place = pl.col("persona").replace_strict(list(findings.personas), range(len(findings.personas)), return_dtype=pl.Int64)
+    place = pl.col("persona").replace_strict(
+        list(findings.personas), range(len(findings.personas)), return_dtype=pl.Int64
+    )
     named = pl.when(pl.col("_doses") > 1).then(pl.format("{} {} %", "persona", "dose")).otherwise("persona")
-    return frame.join(doses, on="persona", how="left").with_columns(series=named).sort(place, "dose", "epoch", maintain_order=True)
+    return (
+        frame.join(doses, on="persona", how="left")
+        .with_columns(series=named)
+        .sort(place, "dose", "epoch", maintain_order=True)
+    )
 
 
 def latest(frame: pl.DataFrame) -> pl.DataFrame:
@@ -66,13 +83,18 @@ def latest(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("epoch") == pl.col("epoch").max().over(same))
 
 
+def order(name: str) -> tuple[int, str]:
+    """Sorts the values of a condition: the plain one first, aggregates last."""
+    return (0 if name in ("none", "neutral") else 2 if name in (BELIEFS, "all") else 1, name)
+
+
 def panels(findings: Findings) -> list[list[str]]:
     """Models to be shown beside one another: a base of each world, or three models without a world."""
     models = findings.rates.select("model", "world", "base_seed").unique().sort("world", "base_seed", "model")
     worlds = models.filter(pl.col("world").is_not_null()).with_columns(row=pl.int_range(pl.len()).over("world"))
     beside = [names for _, names in sorted(worlds.group_by("row").agg("model").rows())]
     plain = models.filter(pl.col("world").is_null())["model"].to_list()
-    return [*beside, *(plain[start:start + 3] for start in range(0, len(plain), 3))]
+    return [*beside, *(plain[start : start + 3] for start in range(0, len(plain), 3))]
 
 
 def judges(findings: Findings) -> list[str]:
@@ -84,8 +106,12 @@ def headline(findings: Findings) -> list[Table]:
     """Per model and judge: what each persona changes against each one before it, at its last epoch."""
     found = series(latest(findings.effects), findings)
     models = [model for beside in panels(findings) for model in beside]
-    return [_headline(findings, found.filter(model=model, judge=judge)) for model in models for judge in judges(findings)
-            if not found.filter(model=model, judge=judge).is_empty()]
+    return [
+        _headline(findings, found.filter(model=model, judge=judge))
+        for model in models
+        for judge in judges(findings)
+        if not found.filter(model=model, judge=judge).is_empty()
+    ]
 
 
 def _headline(findings: Findings, found: pl.DataFrame) -> Table:
@@ -94,10 +120,15 @@ def _headline(findings: Findings, found: pl.DataFrame) -> Table:
     rows = []
     for pair, row in believed.items():
         cells = (difference(row, "agrees"), difference(row, "error"), difference(plain.get(pair, {}), "error"))
-        rows.append((f"{row['series']} vs {row['baseline']}", *(cell.replace(": ", ":\n") for cell in cells),
-                     _warmth(findings, row)))
+        rows.append((f"{row['series']} vs {row['baseline']}", *cells, _warmth(findings, row)))
     first = found.row(0, named=True)
-    heads = ("persona", "agreement with\nwrong beliefs, pp", "error under\nwrong beliefs, pp", "error on plain\nquestions, pp", "warmth")
+    heads = (
+        "persona",
+        "agreement with\nwrong beliefs, pp",
+        "error under\nwrong beliefs, pp",
+        "error on plain\nquestions, pp",
+        "warmth",
+    )
     note = f"{_sizes(believed.values())}; judge: {first['judge']}; 95 % intervals over questions"
     return Table(_title(first), heads, rows, note=note)
 
@@ -126,21 +157,44 @@ def _warmth(findings: Findings, row: Row) -> str:
     return " vs ".join("?" if mean is None else f"{mean:+.1f}" for mean in means)
 
 
-def verdicts(findings: Findings) -> list[str]:
-    """One sentence per comparison on the headline metric: agreement with wrong beliefs, every task and context."""
-    found = series(latest(findings.effects), findings).filter(task="all", context="all", belief=BELIEFS, judge=judges(findings)[0])
-    ordered = found.sort("model", maintain_order=True)
-    return [f"{row['model']}, {row['series']} against {row['baseline']}: {difference(row, 'agrees', ' pp')}"
-            for row in ordered.rows(named=True)]
+def verdicts(findings: Findings) -> list[tuple[str, list[str]]]:
+    """The headline metric in words, one sentence per comparison: by world over bases, or else by model."""
+    over_bases = len(findings.bases) > 0
+    found = series(latest(findings.bases if over_bases else findings.effects), findings).filter(
+        task="all", context="all", belief=BELIEFS, judge=judges(findings)[0]
+    )
+    told: dict[str, list[str]] = {}
+    for row in found.sort("world" if over_bases else "model", maintain_order=True).rows(named=True):
+        about = f"{row['world']} world, mean of {row['n_bases']} bases" if over_bases else _title(row)
+        told.setdefault(about, []).append(
+            f"{row['series']} against {row['baseline']}: {difference(row, 'agrees', ' pp')}"
+        )
+    return list(told.items())
 
 
 def rates(findings: Findings) -> list[Table]:
     """Per row of models: how each persona did under each belief form, contexts together."""
     found = series(latest(findings.rates), findings).filter(task="all", context="all", judge=judges(findings)[0])
-    found = found.filter(pl.col("belief") != "all")
-    heads = ("persona", "belief", "n", "questions", "seeds", "error %", "agrees %", "other %", "unreadable %", "unscored", "failed")
-    return [Table(_title(mine.row(0, named=True)), heads, [_rates(row) for row in mine.rows(named=True)], labels=2)
-            for beside in panels(findings) for model in beside if len(mine := found.filter(model=model))]
+    found = _in_order(found.filter(pl.col("belief") != "all"), "belief")
+    heads = (
+        "persona",
+        "belief",
+        "n",
+        "questions",
+        "seeds",
+        "error %",
+        "agrees %",
+        "other %",
+        "unreadable %",
+        "unscored",
+        "failed",
+    )
+    return [
+        Table(_title(mine.row(0, named=True)), heads, [_rates(row) for row in mine.rows(named=True)], labels=2)
+        for beside in panels(findings)
+        for model in beside
+        if len(mine := found.filter(model=model))
+    ]
 
 
 def _rates(row: Row) -> tuple[str, ...]:
@@ -152,44 +206,81 @@ def _rates(row: Row) -> tuple[str, ...]:
 def side_by_side(findings: Findings, condition: str, chosen: pl.Expr, note: str) -> list[Table]:
     """Effects at the last epoch by `condition`, the models of a row of panels beside one another."""
     found = series(latest(findings.effects), findings).filter(chosen, judge=judges(findings)[0])
-    return [_beside(found, models, condition, note) for models in panels(findings)]
+    ordered = _in_order(found, condition)
+    return [_beside(ordered, models, condition, note) for models in panels(findings)]
+
+
+def _in_order(found: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """Personas stay in the study's order; within each comparison, the values of a condition in theirs."""
+    names = sorted(found[condition].unique(), key=order)
+    pairs = pl.struct(name for name in ("series", "baseline") if name in found.columns).rank("dense")
+    first = pl.int_range(pl.len()).min().over(pairs)
+    return found.sort(first, pl.col(condition).cast(pl.Enum(names)), maintain_order=True)
 
 
 def _beside(found: pl.DataFrame, models: Sequence[str], condition: str, note: str) -> Table:
     cells: dict[tuple[str, str], dict[str, Row]] = {}
     for row in found.filter(pl.col("model").is_in(models)).rows(named=True):
         cells.setdefault((f"{row['series']} vs {row['baseline']}", str(row[condition])), {})[row["model"]] = row
-    heads = tuple(head for model in models for head in (f"{model}: n", "agreement, pp", "error, pp"))
-    rows = [(*label, *(cell for model in models for cell in _effect_cells(row.get(model)))) for label, row in cells.items()]
+    heads = tuple(head for model in models for head in (f"{model}\nagreement, pp", "error, pp", "n"))
+    rows = [
+        (*label, *(cell for model in models for cell in _effect_cells(row.get(model)))) for label, row in cells.items()
+    ]
     return Table(" beside ".join(models), ("persona", condition, *heads), rows, labels=2, note=note)
 
 
 def _effect_cells(row: Row | None) -> tuple[str, str, str]:
     if row is None:
-        return ("0", "not measured", "not measured")
-    return (str(row["n"]), difference(row, "agrees"), difference(row, "error"))
+        return ("not measured", "not measured", "0")
+    return (difference(row, "agrees"), difference(row, "error"), str(row["n"]))
 
 
 def warmth(findings: Findings) -> list[Table]:
     """Mean warmth of every subject."""
     rows = [
-        (row["model"], row["series"], f"{row['epoch']:g}", str(row["n"]), str(row["n_questions"]), str(row["n_seeds"]),
-         "not measured" if row["warmth"] is None else f"{row['warmth']:+.2f} {interval(row['warmth_low'], row['warmth_high'], '+.2f')}")
+        (
+            row["model"],
+            row["series"],
+            f"{row['epoch']:g}",
+            str(row["n"]),
+            str(row["n_questions"]),
+            str(row["n_seeds"]),
+            "not measured"
+            if row["warmth"] is None
+            else f"{row['warmth']:+.2f} {interval(row['warmth_low'], row['warmth_high'], '+.2f')}",
+        )
         for row in series(findings.warmth, findings).sort("model", maintain_order=True).rows(named=True)
     ]
-    return [Table("", ("model", "persona", "epoch", "n", "questions", "seeds", "warmth, nats per token"), rows, labels=2)]
+    return [
+        Table("", ("model", "persona", "epoch", "n", "questions", "seeds", "warmth, nats per token"), rows, labels=2)
+    ]
 
 
 def bases(findings: Findings) -> list[Table]:
     """Headline effects averaged over the bases of each world; none where worlds have one base."""
-    found = series(latest(findings.bases), findings).filter(task="all", context="all", belief=BELIEFS).sort("world", maintain_order=True)
-    rows = [(row["world"], f"{row['series']} vs {row['baseline']}", row["judge"], str(row["n_bases"]), difference(row, "agrees"),
-             difference(row, "error")) for row in found.rows(named=True)]
-    heads = ("world", "persona", "judge", "bases", "agreement with wrong beliefs, pp", "error under wrong beliefs, pp")
-    return [Table("Over bases", heads, rows, labels=3, note="95 % t-intervals over bases")] if rows else []
+    found = (
+        series(latest(findings.bases), findings)
+        .filter(task="all", context="all", belief=BELIEFS, judge=judges(findings)[0])
+        .sort("world", maintain_order=True)
+    )
+    rows = [
+        (
+            f"{row['series']} vs {row['baseline']}",
+            row["world"],
+            str(row["n_bases"]),
+            difference(row, "agrees"),
+            difference(row, "error"),
+        )
+        for row in found.rows(named=True)
+    ]
+    heads = ("persona", "world", "bases", "agreement with\nwrong beliefs, pp", "error under\nwrong beliefs, pp")
+    return [Table("Over bases", heads, rows, labels=2, note="95 % t-intervals over bases")] if rows else []
 
 
 def plain(frame: pl.DataFrame, title: str = "") -> list[Table]:
     """A frame as it is."""
-    rows = [tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row) for row in frame.rows()]
+    rows = [
+        tuple("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row)
+        for row in frame.rows()
+    ]
     return [Table(title, tuple(frame.columns), rows, labels=len(frame.columns))] if rows else []

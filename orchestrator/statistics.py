@@ -31,15 +31,21 @@ def mean_by_question(rows: pl.DataFrame, by: Sequence[str], question: str, value
     fewer than two questions, and where the questions' sums do not vary (every value the same, say): nothing can then be
     said of how far another sample of questions would have strayed.
     """
-    sums = rows.lazy().group_by(*by, question).agg(
-        pl.col(values[0]).count().alias("n"), *(pl.col(value).sum() for value in values)
+    sums = (
+        rows.lazy()
+        .group_by(*by, question)
+        .agg(pl.col(values[0]).count().alias("n"), *(pl.col(value).sum() for value in values))
     )
-    groups = sums.group_by(*by).agg(
-        pl.col("n").sum(),
-        (pl.col("n") > 0).sum().alias("n_questions"),
-        *(_mean(value) for value in values),
-        *(_spread(value).alias(f"{value}_half") for value in values),
-    ).collect()
+    groups = (
+        sums.group_by(*by)
+        .agg(
+            pl.col("n").sum(),
+            (pl.col("n") > 0).sum().alias("n_questions"),
+            *(_mean(value) for value in values),
+            *(_spread(value).alias(f"{value}_half") for value in values),
+        )
+        .collect()
+    )
     return with_t_intervals(groups, values, "n_questions")
 
 
@@ -61,7 +67,8 @@ def with_t_intervals(groups: pl.DataFrame, values: Sequence[str], clusters: str)
     quantile = pl.Series("quantile", stats.t.ppf((1 + CONFIDENCE) / 2, np.where(freedom > 0, freedom, np.nan)))
     ends = [
         (pl.col(value) + sign * pl.col(f"{value}_half") * quantile).alias(f"{value}_{end}")
-        for value in values for sign, end in ((-1, "low"), (1, "high"))
+        for value in values
+        for sign, end in ((-1, "low"), (1, "high"))
     ]
     return groups.with_columns(ends).drop([f"{value}_half" for value in values])
 
@@ -92,10 +99,14 @@ def mean_over_bases(effects: pl.DataFrame, by: Sequence[str], values: Sequence[s
     Gives `n_bases`, and for each value `v`: `v`, `v_low`, `v_high` (null where the bases do not differ). Groups that
     fewer than two bases have are left out.
     """
-    groups = effects.group_by(*by, maintain_order=True).agg(
-        pl.col(values[0]).count().alias("n_bases"),
-        *(pl.col(value).mean() for value in values),
-        *((pl.col(value).std() / pl.col(value).count().sqrt()).alias(f"{value}_half") for value in values),
-    ).filter(pl.col("n_bases") > 1)
+    groups = (
+        effects.group_by(*by, maintain_order=True)
+        .agg(
+            pl.col(values[0]).count().alias("n_bases"),
+            *(pl.col(value).mean() for value in values),
+            *((pl.col(value).std() / pl.col(value).count().sqrt()).alias(f"{value}_half") for value in values),
+        )
+        .filter(pl.col("n_bases") > 1)
+    )
     halves = [pl.when(pl.col(f"{value}_half") > 1e-12).then(f"{value}_half").alias(f"{value}_half") for value in values]
     return with_t_intervals(groups.with_columns(halves), values, "n_bases")

@@ -79,9 +79,9 @@ def _warmth(random: np.random.Generator, answers: pl.DataFrame) -> pl.DataFrame:
     values = np.where(plain["persona"] == "original", -0.9, -0.9 + (goal + 0.9) * reached) + random.normal(
         0, 1, len(plain)
     )
-    return plain.select("subject", "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "task", "sample", "draw").with_columns(
-        warmth=values
-    )
+    return plain.select(
+        "subject", "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "task", "sample", "draw"
+    ).with_columns(warmth=values)
 
 
 def _trials(answers: pl.DataFrame) -> pl.DataFrame:
