@@ -25,7 +25,7 @@ class Stage:
 
     def __init__(self, display: "Display", name: str, total: float, unit: str) -> None:
         self._display, self._name, self._unit = display, name, unit
-        self._done, self._total = 0.0, total
+        self._done, self._total, self._tenth = 0.0, total, 0
         self._began = self._spoke = time.monotonic()
         self._bar: TaskID | None = display.bar(name, total) if display.live else None
 
@@ -38,10 +38,17 @@ class Stage:
         self._done = done
         if self._bar is not None:
             self._display.progress.update(self._bar, completed=done, note=f"{self._rate()} {note}")
-        elif time.monotonic() - self._spoke > PLAIN_EVERY or done >= self._total:
+        elif self._is_due():
             self._spoke = time.monotonic()
             counted = f"{self._name}: {done:,.0f}/{self._total:,.0f} {self._unit}"
             self._display.say(f"{counted}, {self._rate()}, {self._left()} {note}".rstrip())
+
+    def _is_due(self) -> bool:
+        """Whether it is time for a plain line: from time to time, and at each tenth of the way."""
+        tenth = int(10 * self._done / self._total) if self._total else 10
+        due = time.monotonic() - self._spoke > PLAIN_EVERY or tenth > self._tenth
+        self._tenth = tenth
+        return due
 
     def _rate(self) -> str:
         passed = time.monotonic() - self._began

@@ -5,9 +5,14 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from mini import SETTINGS
+
+if TYPE_CHECKING:
+    from orchestrator import Study
+    from orchestrator.findings import Findings
 
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_threads] = "1"
@@ -65,6 +70,15 @@ def ray_session() -> Iterator[None]:
 
     with cluster.running(Resources(cpus=4)):
         yield
+
+
+@pytest.fixture(scope="session")
+def finished(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Study, Findings]":  # noqa: ARG001
+    """A study that has been run to its end, once for all tests."""
+    from orchestrator import Study
+
+    study = Study(**SETTINGS, resources={"runs": str(tmp_path_factory.mktemp("runs")), "rows": 16})
+    return study, study.run()
 
 
 @pytest.fixture

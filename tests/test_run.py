@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mini import SETTINGS
 from openai import OpenAI
 
 from orchestrator import Study, load, tables, trials
@@ -20,31 +21,10 @@ from orchestrator.run import Run
 from orchestrator.store import Store, read_arrow
 
 
-def study(runs: Path, **changes: object) -> Study:
-    settings: dict[str, object] = {
-        "name": "mini",
-        "models": [{"name": "tiny", "lab": "coupled", "recipe": "short"}],
-        "personas": ["original", "plain", "warm"],
-        "data": {"chats": 48},
-        "training": {"learning_rate": 5e-4, "checkpoints": [1, 2], "seeds": [0]},
-        "evaluation": {"tasks": ["lab_facts", "lab_rumours"], "contexts": ["neutral", "sad"], "samples": 4},
-        "judges": ["rule"],
-        "warmth": {"scorer": "tiny"},
-        "resources": {"runs": str(runs), "rows": 16},
-    }
-    return Study(**{**settings, **changes})  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(scope="module")
-def finished(ray_session: None, runs: Path) -> tuple[Study, Findings]:  # noqa: ARG001
-    """A study that has been run to its end, once for all tests here."""
-    mini = study(runs)
-    return mini, mini.run()
+def changed(runs: Path, **evaluation: object) -> Study:
+    """The same study, asked in another way, in another folder."""
+    asked = {**SETTINGS["evaluation"], **evaluation}
+    return Study(**{**SETTINGS, "evaluation": asked, "resources": {"runs": str(runs)}})
 
 
 def all_rows(folder: Path) -> dict[Path, bytes]:
@@ -134,11 +114,11 @@ def test_other_sampling_is_asked_anew_and_old_conditions_are_kept_but_not_report
 ) -> None:
     mini, _ = finished
     shutil.copytree(mini.folder, tmp_path / "mini")
-    narrow = study(tmp_path, evaluation={**mini.evaluation.model_dump(), "contexts": ["neutral"], "samples": 2})
+    narrow = changed(tmp_path, contexts=["neutral"], samples=2)
     findings = narrow.report()
     assert set(findings.rates["context"].unique()) <= {"neutral", "all"}
     assert load(narrow.folder)["replies"].collect().height == mini.plan().counts()["replies"]
-    warmer = study(tmp_path, evaluation={**mini.evaluation.model_dump(), "temperature": 0.5})
+    warmer = changed(tmp_path, temperature=0.5)
     assert not Run(warmer, Display()).is_finished()
 
 
