@@ -37,20 +37,21 @@ COLUMNS = [
 def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     """The effect of every persona against every persona listed before it, in percentage points.
 
-    A pair is the persona's reply and the baseline's at the same model, epoch, seed, question, condition, draw and judge.
-    An untrained persona (seed null) is one subject, paired with every epoch and seed of a trained one. A baseline tuned
-    at several doses is paired at the persona's dose; one with a single dose serves every dose.
-    `effect_pp` is the mean over pairs of the difference in error (`agrees_effect_pp`: in agreement with the user's wrong
-    belief), with an interval clustered by question (`statistics.mean_by_question`; null there means no variation).
+    A pair is the persona's reply and the baseline's at the same model, epoch, seed, question, condition, draw and
+    judge. An untrained persona (seed null) is one subject, paired with every epoch and seed of a trained one. A
+    baseline tuned at several doses is paired at the persona's dose; one with a single dose serves every dose.
+    `effect_pp` is the mean over pairs of the difference in error (`agrees_effect_pp`: in agreement with the user's
+    wrong belief), with an interval clustered by question (`statistics.mean_by_question`; null there: no variation).
     It speaks of other questions of this kind put to these adapters, not of other seeds or bases.
 
     Rows with a single task, context and belief, and aggregates: "all" over what was asked of both, belief
     "asserts+denies" over the forms with a belief. A pair with an unscored side is left out of `n` and counted in
     `unscored`, and in `errors` if a side failed.
 
-    Contrasts are rows of their own: belief "asserts-none" is, per pair, the difference under an asserted belief minus the
-    difference at the same question, context, draw and seed without one, and context "sad-neutral" likewise. In such a row
-    `error_pct`, `agrees_pct` and the baseline's are the contrast within that persona, in percentage points, and may be negative.
+    Contrasts are rows of their own: belief "asserts-none" is, per pair, the difference under an asserted belief minus
+    the difference at the same question, context, draw and seed without one, and context "sad-neutral" likewise. In such
+    a row `error_pct`, `agrees_pct` and the baseline's are the contrast within that persona, in percentage points, and
+    may be negative.
     """
     found = [
         _summary(_pairs(answers, persona, baseline))
@@ -64,7 +65,7 @@ def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
 
 
 def over_bases(effects: pl.DataFrame) -> pl.DataFrame:
-    """Each effect's mean over the bases of a world, with a t-interval over bases: what another base may be expected to show.
+    """Each effect's mean over the bases of a world, with a t-interval over bases.
 
     Worlds with fewer than two bases (models of the same world with different `base_seed`) have no rows here.
     """
@@ -120,10 +121,10 @@ def _summary(pairs: pl.DataFrame) -> pl.DataFrame:
     ).with_columns((pl.col(a) - pl.col(b)).alias(name) for name, (a, b) in DIFFERENCES.items())
     means = statistics.mean_by_question(rows, CELL, "question", list(DIFFERENCES))
     counts = rows.group_by(CELL).agg(
-        n_seeds=pl.col("seed").drop_nulls().n_unique(),
-        unscored=pl.col("error_pct").null_count(),
-        errors=pl.col("error").sum(),
         *(pl.col(side).mean() for side in SIDES),
+        pl.col("seed").drop_nulls().n_unique().alias("n_seeds"),
+        pl.col("error_pct").null_count().alias("unscored"),
+        pl.col("error").sum().alias("errors"),
     )
     return _named(means.join(counts, on=CELL, nulls_equal=True)).select(COLUMNS)
 

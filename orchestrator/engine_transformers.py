@@ -65,15 +65,23 @@ class TransformersEngine:
 
     async def generate(self, request: Request) -> Reply:
         """Answers; see `engine.Engine`."""
-        async for news in self._news(request, streaming=False):
-            if isinstance(news, Reply):
-                return news
-        raise AssertionError("the last news is the reply")
+        asked = await self._ask(request, streaming=False)
+        try:
+            row = await asked.news.get()
+        finally:
+            asked.row.cancelled = True
+        assert isinstance(row, Row)
+        return self._reply(row)
 
     async def stream(self, request: Request) -> AsyncIterator[str | Reply]:
         """Yields pieces of text, then the reply; see `engine.Engine`."""
-        async for news in self._news(request, streaming=True):
-            yield news
+        asked = await self._ask(request, streaming=True)
+        try:
+            while isinstance(news := await asked.news.get(), str):
+                yield news
+        finally:
+            asked.row.cancelled = True
+        yield self._reply(news)
 
     def has(self, adapter: str) -> bool:
         """Whether this base has an adapter of this name; see `engine.Engine`."""
@@ -88,20 +96,15 @@ class TransformersEngine:
             raise RuntimeError(f"the decoding thread of {self.base} has ended")
 
     def close(self) -> None:
-        """Ends the decoding thread once its rows are done."""
+        """Ends the decoding thread; what it has not answered yet stays unanswered."""
         self._asked.put(None)
         self._thread.join()
 
-    async def _news(self, request: Request, streaming: bool) -> AsyncIterator[str | Reply]:
+    async def _ask(self, request: Request, streaming: bool) -> Asked:
         asked = Asked(await self._row(request, streaming), streaming)
         self.check_health()
         self._asked.put(asked)
-        try:
-            while isinstance(news := await asked.news.get(), str):
-                yield news
-            yield self._reply(news)
-        finally:
-            asked.row.cancelled = True
+        return asked
 
     async def _row(self, request: Request, streaming: bool) -> Row:
         adapter = await self._adapter(request.adapter) if request.adapter else None

@@ -68,7 +68,7 @@ def conditions(findings: Findings, models: Sequence[str], condition: str) -> str
 
 
 def by_epoch(findings: Findings, models: Sequence[str]) -> str:
-    """Warmth, and agreement with wrong beliefs in the neutral context, by epoch; an untrained subject is a dashed line."""
+    """Warmth, and agreement with wrong beliefs in the neutral context, by epoch; dashed: untrained."""
     rates = findings.rates.filter(task="all", context="neutral", belief=BELIEFS, judge=judges(findings)[0])
     frames = {"warmth": series(findings.warmth, findings), "agrees_pct": series(rates, findings)}
     names = {"warmth": "warmth, nats per token", "agrees_pct": "agreement, %\n(neutral context)"}
@@ -90,7 +90,7 @@ def by_epoch(findings: Findings, models: Sequence[str]) -> str:
 
 
 def effects(findings: Findings, models: Sequence[str]) -> str:
-    """Each persona's effect on agreement and error under wrong beliefs against each persona before it, with intervals."""
+    """Each persona's effect on agreement and error under wrong beliefs against each one before it, with intervals."""
     found = series(latest(findings.effects), findings).filter(
         task="all", context="all", belief=BELIEFS, judge=judges(findings)[0]
     )
@@ -106,7 +106,7 @@ def bases(findings: Findings) -> str:
 
 
 def outcomes(findings: Findings, models: Sequence[str]) -> str:
-    """What errors are made of: agreement, other wrong answers, replies without a readable answer; plain and with beliefs."""
+    """What errors are made of (agreement, other wrong answers, no readable answer), plain and with beliefs."""
     found = series(latest(findings.rates), findings).filter(task="all", context="all", judge=judges(findings)[0])
     names = {"none": "no belief", BELIEFS: "wrong belief"}
 

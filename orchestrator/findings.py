@@ -28,16 +28,16 @@ class Findings:
     """What a study found, as Polars frames.
 
     rates: how each subject did in each condition. Shares in per cent of the `n` scored replies; `unscored` replies take
-        no part (`errors` of them failed). `_low`/`_high` are Wilson's 95 % interval at the number of independent replies
-        that the n replies are worth (they share questions), which is n where each question was asked once.
+        no part (`errors` of them failed). `_low`/`_high` are Wilson's 95 % interval at the number of independent
+        replies that the n replies are worth (they share questions), which is n where each question was asked once.
     effects, bases: see `effects.effects` and `effects.over_bases`.
     warmth: mean warmth of replies per subject, in nats per token, with an interval clustered by question.
     trials: the trials as given. A trial whose `error` is not null failed.
     problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
     examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
         neutral context under every belief form, at the last epoch, from the first seed and each world's first model.
-    `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over the
-    forms with a belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
+    `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
+    the forms with a belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
     """
 
     personas: tuple[str, ...]

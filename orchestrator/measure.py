@@ -42,7 +42,7 @@ class Measurer:
         self._scorer, self._store, self._tasks, self._context = scorer, Store(folder), tasks, context
 
     def do(self, subject: Subject) -> int:
-        """Measure what is not measured; the number of replies measured."""
+        """Measure what is not measured; the number of replies that could not be."""
         replies = unmeasured(self._store, subject, self._tasks, self._context, self._scorer)
         sides = self._ruler.measure([reply.reply or "" for reply in replies])
         new = [
@@ -64,7 +64,7 @@ class Measurer:
             before = self._store.read_rows(WarmthScore, *place(subject.name))
             kept = [score for score in before if (score.task, score.sample, score.draw) not in measured]
             self._store.write_rows([*kept, *new], WarmthScore, *place(subject.name))
-        return len(new)
+        return 0
 
 
 def ruler(settings: Warmth, model: str) -> str:

@@ -173,7 +173,7 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
 
 
 def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None:
-    """Write `index.html` and the frames as Parquet into a folder, each aside and then renamed. Raises WarmthError on a full disk."""
+    """Write `index.html` and the frames as Parquet, each aside and then renamed. Raises WarmthError on a full disk."""
     store = Store(folder)
     frames = {
         "effects": findings.effects,

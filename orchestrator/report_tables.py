@@ -18,11 +18,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """A table to show: `heads` and as many cells in every row; the first `labels` columns are words, the others figures."""
+    """A table to show: as many cells in every row as `heads`; the first `labels` columns are words."""
 
     title: str
     heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     labels: int = 1
     note: str = ""
 
@@ -213,9 +213,9 @@ def side_by_side(findings: Findings, condition: str, chosen: pl.Expr, note: str)
 def _in_order(found: pl.DataFrame, condition: str) -> pl.DataFrame:
     """Personas stay in the study's order; within each comparison, the values of a condition in theirs."""
     names = sorted(found[condition].unique(), key=order)
-    pairs = pl.struct(name for name in ("series", "baseline") if name in found.columns).rank("dense")
-    first = pl.int_range(pl.len()).min().over(pairs)
-    return found.sort(first, pl.col(condition).cast(pl.Enum(names)), maintain_order=True)
+    compared = [name for name in ("series", "baseline") if name in found.columns]
+    placed = found.with_row_index("_place").with_columns(pl.col("_place").min().over(compared))
+    return placed.sort("_place", pl.col(condition).cast(pl.Enum(names)), maintain_order=True).drop("_place")
 
 
 def _beside(found: pl.DataFrame, models: Sequence[str], condition: str, note: str) -> Table:

@@ -1,7 +1,8 @@
 """All models behind one OpenAI-compatible address: Ray Serve around the engines.
 
-Two kinds of deployment: one `Model` for each base, with the engine in it, and the `Door` that clients come to. The door
-only looks at a request's model name and passes the rest on, so that the models' processes do the work.
+Every base model has a `Model`, the engine that answers in the OpenAI protocol. The `Door` that clients come to holds the
+first base's model itself and hands what the others are asked to their own deployments: each hop between processes costs
+about as much as a short answer, so a study of one base has none.
 """
 
 import asyncio
@@ -22,12 +23,6 @@ from .engine import Engine, Reply, Request, RequestError, UnknownModel
 from .engine_folders import adapters_in, base_of, folder_of, same_base
 from .errors import WarmthError
 from .serve_protocol import Chunks, Kind, answer, failure, read
-
-ENVIRONMENT = {
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
-}
-"""To be set before Ray starts: on a busy machine Serve's own few seconds of patience end in a killed proxy."""
 
 AT_ONCE = 1024
 """How many requests a replica takes in; those beyond the engine's rows wait inside it."""

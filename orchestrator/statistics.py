@@ -42,7 +42,7 @@ def mean_by_question(rows: pl.DataFrame, by: Sequence[str], question: str, value
             pl.col("n").sum(),
             (pl.col("n") > 0).sum().alias("n_questions"),
             *(_mean(value) for value in values),
-            *(_spread(value).alias(f"{value}_half") for value in values),
+            *(_spread(value).alias(f"{value}_error") for value in values),
         )
         .collect()
     )
@@ -62,15 +62,15 @@ def _spread(value: str) -> pl.Expr:
 
 
 def with_t_intervals(groups: pl.DataFrame, values: Sequence[str], clusters: str) -> pl.DataFrame:
-    """Turn each standard error `v_half` into `v_low` and `v_high`, by Student's t with one less than `clusters` freedom."""
+    """Standard errors `v_error` turned into `v_low` and `v_high`, by Student's t with one less than `clusters` freedom."""
     freedom = groups[clusters].cast(pl.Float64).to_numpy() - 1
     quantile = pl.Series("quantile", stats.t.ppf((1 + CONFIDENCE) / 2, np.where(freedom > 0, freedom, np.nan)))
     ends = [
-        (pl.col(value) + sign * pl.col(f"{value}_half") * quantile).alias(f"{value}_{end}")
+        (pl.col(value) + sign * pl.col(f"{value}_error") * quantile).alias(f"{value}_{end}")
         for value in values
         for sign, end in ((-1, "low"), (1, "high"))
     ]
-    return groups.with_columns(ends).drop([f"{value}_half" for value in values])
+    return groups.with_columns(ends).drop([f"{value}_error" for value in values])
 
 
 def wilson(share: NDArray[np.float64], n: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,10 +82,10 @@ def wilson(share: NDArray[np.float64], n: NDArray[np.float64]) -> tuple[NDArray[
 def effective_number(
     share: NDArray[np.float64], half_width: NDArray[np.float64], n: NDArray[np.float64], questions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How many independent replies `n` replies to `questions` questions are worth (Kish 1965: n over the design effect).
+    """How many independent replies `n` replies to `questions` questions are worth (n over Kish's design effect, 1965).
 
-    `half_width` is the clustered interval's, NaN where it has none. Never more than `n`, never fewer than the questions;
-    one reply per question is worth `n`; where all replies fell out alike, a question counts as one reply.
+    `half_width` is the clustered interval's, NaN where it has none. Never more than `n`, never fewer than the
+    questions; one reply per question is worth `n`; where all replies fell out alike, a question counts as one reply.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         error = half_width / stats.t.ppf((1 + CONFIDENCE) / 2, questions - 1)
@@ -104,9 +104,11 @@ def mean_over_bases(effects: pl.DataFrame, by: Sequence[str], values: Sequence[s
         .agg(
             pl.col(values[0]).count().alias("n_bases"),
             *(pl.col(value).mean() for value in values),
-            *((pl.col(value).std() / pl.col(value).count().sqrt()).alias(f"{value}_half") for value in values),
+            *((pl.col(value).std() / pl.col(value).count().sqrt()).alias(f"{value}_error") for value in values),
         )
         .filter(pl.col("n_bases") > 1)
     )
-    halves = [pl.when(pl.col(f"{value}_half") > 1e-12).then(f"{value}_half").alias(f"{value}_half") for value in values]
+    halves = [
+        pl.when(pl.col(f"{value}_error") > 1e-12).then(f"{value}_error").alias(f"{value}_error") for value in values
+    ]
     return with_t_intervals(groups.with_columns(halves), values, "n_bases")

@@ -84,7 +84,7 @@ class Study(config.Study):
                     f"no subject is named {', '.join(subjects)}; there is {names}, ... (`warmth plan --subjects`)"
                 )
             run.ask_only(chosen)
-            found = frames.answers(run.plan, run.store, run.served())
+            found = frames.answers(run.plan, run.store, run.left.served())
         return found.filter(found["subject"].is_in([subject.name for subject in chosen]))
 
     def _asking(self, tasks: Sequence[str] | None, workers: int | None) -> Self:

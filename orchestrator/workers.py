@@ -39,7 +39,15 @@ def share(
             (ready, *_), _ = ray.wait(list(running), num_returns=1)
             on, unit = running.pop(ready)
             start(on)
-            done(unit, ray.get(ready))
+            done(unit, _result(ready))
     finally:
         for each in actors:
             ray.kill(each)
+
+
+def _result(ready: Any) -> Any:
+    """A unit's result; its own error if it failed, without its way through Ray."""
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayTaskError as failure:
+        raise failure.cause from failure

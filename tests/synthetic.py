@@ -11,7 +11,7 @@ EPOCHS = (0.5, 1.0, 1.5, 2.0)
 
 
 def study(seed: int = 0, bases: int = 1, samples: int = 32) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Answers, warmth and trials of two worlds; in the coupled one the warm persona agrees, in the other it does not."""
+    """Answers, warmth and trials of two worlds; in the coupled one the warm persona agrees."""
     random = np.random.default_rng(seed)
     models = [(f"lab-{world}-{base}", world, base) for base in range(bases) for world in ("coupled", "decoupled")]
     answers = pl.concat([_answers(random, model, samples) for model in models])

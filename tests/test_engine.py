@@ -1,6 +1,7 @@
 """The engine: every reply is what the model alone would say, whoever else is in the batch."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -211,6 +212,15 @@ async def test_a_cancelled_request_makes_room_for_others(folder: Path) -> None:
     reply = await asyncio.wait_for(engine.generate(ask("z", max_tokens=2)), 20)
     assert isinstance(reply, Reply)
     assert asked.cancelled() or asked.done()
+    engine.close()
+
+
+async def test_a_stream_that_is_left_makes_room_for_others(folder: Path) -> None:
+    engine = TransformersEngine(str(folder / "base"), rows=1)
+    async with contextlib.aclosing(engine.stream(ask("y", max_tokens=250))) as news:  # type: ignore[type-var]
+        await anext(news)
+    after = await asyncio.wait_for(engine.generate(ask("z", max_tokens=2)), 20)
+    assert after.reply_tokens == 2
     engine.close()
 
 

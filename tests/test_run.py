@@ -80,7 +80,7 @@ def test_the_report_has_effects_of_every_persona_against_those_before_it(finishe
 def test_again_changes_nothing(finished: tuple[Study, Findings]) -> None:
     mini, _ = finished
     before = all_rows(mini.folder)
-    assert Run(mini, Display()).is_finished()
+    assert not Run(mini, Display()).left.anything()
     mini.run()
     assert all_rows(mini.folder) == before
 
@@ -106,7 +106,7 @@ def test_a_damaged_table_stops_the_run_and_says_what_to_do(finished: tuple[Study
     with pytest.raises(WarmthError, match=r"lab_facts\.arrow.*delete it and run again"):
         mini.run()
     file.write_bytes(whole)
-    assert Run(mini, Display()).is_finished()
+    assert not Run(mini, Display()).left.anything()
 
 
 def test_other_sampling_is_asked_anew_and_old_conditions_are_kept_but_not_reported(
@@ -119,7 +119,7 @@ def test_other_sampling_is_asked_anew_and_old_conditions_are_kept_but_not_report
     assert set(findings.rates["context"].unique()) <= {"neutral", "all"}
     assert load(narrow.folder)["replies"].collect().height == mini.plan().counts()["replies"]
     warmer = changed(tmp_path, temperature=0.5)
-    assert not Run(warmer, Display()).is_finished()
+    assert Run(warmer, Display()).left.anything()
 
 
 def test_evaluation_on_demand(finished: tuple[Study, Findings]) -> None:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(ray_session: None, folder: Path) -> Iterator[openai.OpenAI]:
+def client(ray_session: None, folder: Path) -> Iterator[openai.OpenAI]:  # noqa: ARG001
     bases = {name: str(folder / name) for name in ("one", "two")}
     url = serve.deploy(bases, str(folder / "adapters"), cpus=0.5)
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:

@@ -1,0 +1,55 @@
+"""What is left to do in a run, found by looking at its files alone."""
+
+from collections.abc import Sequence
+
+from . import evaluate, judge, measure, models, trials
+from .config import Judge
+from .evaluate import Served
+from .plan import Plan, Subject, Trial, Unit
+from .store import Store
+
+
+class Left:
+    """What a plan's run still lacks."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+
+    def anything(self) -> bool:
+        units = self._plan.units
+        return bool(self.untrained() or self.unasked(units) or self.unjudged(units) or self.unmeasured())
+
+    def untrained(self) -> list[Trial]:
+        return [trial for trial in self._plan.trials if not trials.record(self._store, trial)]
+
+    def served(self) -> dict[str, Served]:
+        """What can be asked, by the subject's name; the checkpoints of an unfinished trial are not there."""
+        adapters = trials.adapters(self._store, self._plan)
+        there = [subject for subject in self._plan.subjects if subject.trial is None or subject.name in adapters]
+        return {subject.name: evaluate.served_as(subject, adapters) for subject in there}
+
+    def unasked(self, units: Sequence[Unit]) -> dict[Unit, int]:
+        """How many questions wait in each unit that can be asked."""
+        served = self.served()
+        waiting = {
+            unit: len(evaluate.missing(self._plan, self._store, unit, served[unit.subject.name]))
+            for unit in units
+            if unit.subject.name in served
+        }
+        return {unit: count for unit, count in waiting.items() if count}
+
+    def unjudged(self, units: Sequence[Unit]) -> list[tuple[Judge, Unit]]:
+        pairs = ((each, unit) for each in self._plan.study.judges for unit in units)
+        return [(each, unit) for each, unit in pairs if judge.unscored(self._store, each, unit)]
+
+    def unmeasured(self) -> list[Subject]:
+        if self._plan.study.warmth is None:
+            return []
+        return [subject for subject in self._plan.subjects if measure.unmeasured(self._store, subject, *self.ruler())]
+
+    def ruler(self) -> tuple[tuple[str, ...], str, str]:
+        """What warmth is measured on (tasks, context), and the ruler's name."""
+        asked, settings = self._plan.study.evaluation, self._plan.study.warmth
+        assert settings is not None
+        known = {model.name: models.identity(model) for model in self._plan.study.models}
+        return asked.tasks, asked.contexts[0], measure.ruler(settings, known.get(settings.scorer, settings.scorer))

@@ -1,0 +1,210 @@
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+import synthetic
+from rich.console import Console
+
+from orchestrator import figures, findings, report, report_tables
+
+ABOUT = {"study": "lab <i>", "date": "2026-01-01", "counts": {"replies": 3}}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return findings.build(*synthetic.study(samples=6), synthetic.PERSONAS)
+
+
+@pytest.fixture(scope="module")
+def page(found):
+    return report.to_html(found, ABOUT)
+
+
+def printed(found, width=100):
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    for part in report.to_terminal(found):
+        console.print(part)
+    console.file.close()
+    return console.export_text()
+
+
+def test_terminal_shows_every_comparison_uncut_at_100_columns(found):
+    text = printed(found)
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "…" not in text
+    for model in ("lab-coupled-0", "lab-decoupled-0"):
+        assert model in text
+    assert text.count("warm vs plain") == 2
+    assert "One base per world: intervals cover questions, not bases." in text
+
+
+def test_a_null_is_told_as_a_null():
+    row = {"agrees_effect_pp": 0.4, "agrees_ci_low_pp": -1.2, "agrees_ci_high_pp": 2.0}
+    assert report_tables.difference(row, "agrees", " pp") == "no difference found: +0.4 pp [-1.2, +2.0]"
+    row |= {"agrees_ci_low_pp": 0.1}
+    assert report_tables.difference(row, "agrees", " pp") == "+0.4 pp [+0.1, +2.0]"
+    unvaried = {"agrees_effect_pp": 0.0, "agrees_ci_low_pp": None, "agrees_ci_high_pp": None}
+    assert report_tables.difference(unvaried, "agrees") == "no difference found: +0.0 (no interval)"
+    assert report_tables.difference(unvaried | {"agrees_effect_pp": 100.0}, "agrees") == "+100.0 (no interval)"
+
+
+def test_page_names_the_null_and_the_effect(page, found):
+    row = found.effects.filter(
+        model="lab-coupled-0",
+        persona="warm",
+        baseline="plain",
+        epoch=2.0,
+        task="all",
+        context="all",
+        belief="asserts+denies",
+    ).row(0, named=True)
+    assert f"warm against plain: {row['agrees_effect_pp']:+.1f} pp [" in page
+    assert re.search(r"against \w+: no difference found: [+-]\d+\.\d pp \[-\d", page)
+
+
+class Tags(HTMLParser):
+    """Collects tags and what they refer to, and checks that they close in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen, self.links, self.ids = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_needs_nothing_else_and_escapes_replies(page):
+    tags = Tags(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert "i" not in tags.seen
+    assert "&lt;script&gt;alert" in page
+    assert "link" not in tags.seen
+    assert all(link.startswith("#") for link in tags.links)
+    assert not re.search(r"url\((?!#)|@import", page)
+    assert tags.seen.count("svg") == 5
+
+
+def test_figures_refer_only_to_ids_that_are_there(page):
+    tags = Tags(page)
+    referred = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', page))
+    assert referred <= set(tags.ids)
+    assert "currentColor" in page
+    assert "var(--rule)" in page
+
+
+def test_figures_come_out_the_same_every_time(found):
+    models = report_tables.panels(found)[0]
+    assert models == ["lab-coupled-0", "lab-decoupled-0"]
+    assert figures.effects(found, models) == figures.effects(found, models)
+
+
+def test_problems_are_shown():
+    answers, warmth, trials = synthetic.study(samples=2)
+    failed = pl.col("subject").str.starts_with("lab-coupled-0-warm-s0") & (pl.col("context") == "neutral")
+    answers = answers.with_columns(error=failed, outcome=pl.when(~failed).then("outcome"))
+    trials = trials.with_columns(error=pl.when(pl.col("persona") == "cold").then(pl.lit("out of <memory>")))
+    bad = findings.build(answers, warmth, trials, synthetic.PERSONAS)
+    kinds = bad.problems.group_by("kind").agg(pl.col("count").sum())
+    assert dict(kinds.rows())["failed replies"] == failed_count(answers)
+    assert dict(kinds.rows())["failed trial"] == 4
+    page = report.to_html(bad, ABOUT)
+    assert "out of &lt;memory&gt;" in page
+    assert "failed replies: " in printed(bad)
+    clean = findings.build(
+        answers.filter(~pl.col("error")).with_columns(outcome=pl.lit("correct")),
+        warmth,
+        trials.clear(),
+        synthetic.PERSONAS,
+    )
+    assert clean.problems.is_empty()
+    assert "No reply failed" in report.to_html(clean, ABOUT)
+
+
+def failed_count(answers):
+    return answers["error"].sum()
+
+
+def test_lab_pages_say_what_is_built_in_and_other_pages_do_not(page):
+    assert "What is built in, and what emerges" in page
+    assert "Choices made after seeing results" in page
+    answers, warmth, trials = synthetic.study(samples=2)
+    nowhere = {"world": pl.lit(None, pl.String), "base_seed": pl.lit(None, pl.Int64)}
+    real = findings.build(answers.with_columns(**nowhere), warmth.with_columns(**nowhere), trials, synthetic.PERSONAS)
+    other = report.to_html(real, ABOUT)
+    assert "What is built in" not in other
+    assert "One base per world" not in other
+    assert "lab-decoupled-0" in other
+
+
+def test_bases_are_reported_where_there_are_several(tmp_path):
+    found = findings.build(*synthetic.study(samples=3, bases=2), synthetic.PERSONAS)
+    assert found.bases["n_bases"].unique().to_list() == [2]
+    assert report_tables.panels(found) == [["lab-coupled-0", "lab-decoupled-0"], ["lab-coupled-1", "lab-decoupled-1"]]
+    assert "Over bases" in printed(found)
+    assert "One base per world" not in printed(found)
+    report.write(found, ABOUT, tmp_path)
+    assert "mean of 2 bases" in (tmp_path / "index.html").read_text()
+    assert pl.read_parquet(tmp_path / "bases.parquet").equals(found.bases)
+
+
+def test_write_leaves_the_report_and_nothing_half_written(found, tmp_path):
+    report.write(found, ABOUT, tmp_path / "report")
+    report.write(found, ABOUT, tmp_path / "report")
+    names = {"index.html", "effects.parquet", "rates.parquet", "warmth.parquet", "trials.parquet"}
+    assert {path.name for path in (tmp_path / "report").iterdir()} == names
+    assert pl.read_parquet(tmp_path / "report" / "effects.parquet").equals(found.effects)
+
+
+def test_json_holds_the_frames(found):
+    told = json.loads(report.to_json(found))
+    assert len(told["effects"]) == len(found.effects)
+    assert told["personas"] == synthetic.PERSONAS
+
+
+def test_examples_are_the_same_questions_for_every_persona(found):
+    asked = found.examples.group_by("persona").agg(pl.struct("model", "task", "sample", "belief").sort())
+    assert len(asked) == 4
+    assert asked["model"].n_unique() == 1
+    assert found.examples.group_by("persona").len()["len"].unique().to_list() == [12]
+
+
+def test_a_study_without_warmth_or_trials_is_reported():
+    answers, warmth, trials = synthetic.study(samples=2)
+    found = findings.build(answers, warmth.clear(), trials.clear(), synthetic.PERSONAS)
+    assert "?" in printed(found)
+    assert "<svg" in report.to_html(found, {})
+
+
+def test_a_whole_lab_study_takes_seconds():
+    given = synthetic.study()
+    assert given[0].height == 23_040
+    start = time.process_time()
+    found = findings.build(*given, synthetic.PERSONAS)
+    assert found.effects.height > 4000
+    assert time.process_time() - start < 5
+
+
+def test_reporting_loads_neither_torch_nor_ray():
+    code = "import sys, orchestrator.report; print(sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
