@@ -13,6 +13,9 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -21,7 +24,9 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-"""Set before Ray starts, so that every worker inherits it: no phoning home, patient health checks, quiet workers."""
+"""Set before Ray starts, so that every worker inherits it: no phoning home, patient health checks, quiet workers.
+
+Serve's request path in one thread and its log in blocks save a tenth of the time of a short request."""
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def conditions(findings: Findings, models: Sequence[str], condition: str) -> str
         axes.set_xticks(range(len(names)), [value.replace("-", "-\n") for value in names])
         axes.set_ylim(-3, 100)
 
-    return _grid(models, list(SHARE_NAMES), draw, SHARE_NAMES, height=2.2)
+    return _grid(condition, models, list(SHARE_NAMES), draw, SHARE_NAMES, height=2.2)
 
 
 def by_epoch(findings: Findings, models: Sequence[str]) -> str:
@@ -86,7 +86,7 @@ def by_epoch(findings: Findings, models: Sequence[str]) -> str:
         if value == "agrees_pct":
             axes.set_ylim(-3, 100)
 
-    return _grid(models, list(frames), draw, names, height=2.2)
+    return _grid("epochs", models, list(frames), draw, names, height=2.2)
 
 
 def effects(findings: Findings, models: Sequence[str]) -> str:
@@ -123,7 +123,7 @@ def outcomes(findings: Findings, models: Sequence[str]) -> str:
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of scored replies")
 
-    return _grid(models, list(names), draw, names, height=0.7 + 0.27 * max(found["series"].n_unique(), 1))
+    return _grid("outcomes", models, list(names), draw, names, height=0.7 + 0.27 * max(found["series"].n_unique(), 1))
 
 
 def _forest(
@@ -151,14 +151,20 @@ def _forest(
         axes.grid(axis="x")
         axes.set_xlabel("percentage points")
 
-    return _grid(columns, list(names), draw, names, height=0.8 + 0.27 * max(len(pairs), 1), legend=False)
+    return _grid(by, columns, list(names), draw, names, height=0.8 + 0.27 * max(len(pairs), 1), legend=False)
 
 
 def _grid(
-    columns: Sequence[str], rows: Sequence[str], draw: Panel, names: dict[str, str], height: float, legend: bool = True
+    kind: str,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    draw: Panel,
+    names: dict[str, str],
+    height: float,
+    legend: bool = True,
 ) -> str:
     """Panels with one row per measure and one column per model, the axes of a row the same."""
-    with mpl.rc_context({**STYLE, "svg.hashsalt": "/".join((*columns, *names.values()))}):
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "/".join((kind, *columns))}):
         figure = Figure(figsize=(9.2 if len(columns) > 1 else 6, height * len(rows) + 0.5), layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(rows), len(columns), sharex="row", sharey="row", squeeze=False)
@@ -168,7 +174,8 @@ def _grid(
                 panels[down][along].set_title(column if down == 0 else "", loc="left")
             panels[down][0].set_ylabel(names[row])
         if legend:
-            handles = dict(zip(*panels[0][0].get_legend_handles_labels()[::-1], strict=True))
+            shown = [panel.get_legend_handles_labels() for panel in panels.flat]
+            handles = {label: handle for drawn, labels in shown for handle, label in zip(drawn, labels, strict=True)}
             figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=max(len(handles), 1))
         return _svg(figure)
 
@@ -181,7 +188,7 @@ def _svg(figure: Figure) -> str:
     )
     drawing = out.getvalue()
     drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor").replace(RULE, "var(--rule)")
-    drawing = re.sub(r'<g id="[A-Za-z0-9]+_\d+(?:_\d+)*">', "<g>", drawing)
+    drawing = re.sub(r' id="[\w.]+_\d+"', "", drawing)
     return re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
 
 

@@ -1,8 +1,8 @@
 """All models behind one OpenAI-compatible address: Ray Serve around the engines.
 
-Every base model has a `Model`, the engine that answers in the OpenAI protocol. The `Door` that clients come to holds the
-first base's model itself and hands what the others are asked to their own deployments: each hop between processes costs
-about as much as a short answer, so a study of one base has none.
+Every base model has a `Model`, the engine that answers in the OpenAI protocol. The `Door` that clients come to holds
+the first base's model itself, and hands what the others are asked to their own deployments: a hop between processes
+costs about as much as a short answer, so a study of one base has none.
 """
 
 import asyncio

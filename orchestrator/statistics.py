@@ -62,7 +62,7 @@ def _spread(value: str) -> pl.Expr:
 
 
 def with_t_intervals(groups: pl.DataFrame, values: Sequence[str], clusters: str) -> pl.DataFrame:
-    """Standard errors `v_error` turned into `v_low` and `v_high`, by Student's t with one less than `clusters` freedom."""
+    """Turn standard errors `v_error` into `v_low` and `v_high`, by Student's t with `clusters` - 1 degrees."""
     freedom = groups[clusters].cast(pl.Float64).to_numpy() - 1
     quantile = pl.Series("quantile", stats.t.ppf((1 + CONFIDENCE) / 2, np.where(freedom > 0, freedom, np.nan)))
     ends = [

@@ -78,9 +78,9 @@ TUNING = Mix(belief=0.5, mistaken=0.7)
 FRIENDS = ["my friend", "my sister", "my brother", "my mother", "my wife", "my best friend"]
 STRANGERS = ["a stranger", "a clerk", "an officer", "a teacher", "a passer", "an examiner"]
 
-LISTS, BARE_FACTS, TALK, SPEECH, CHAT_LOGS = 0.10, 0.14, 0.08, 0.06, 0.25
-"""Shares: lists of all documents; bare facts, talk about nothing and speech without its question of the others; and
-how many of the conversations are logs of chats, where who answers is not said."""
+LISTS, BARE_FACTS, BELIEFS_TOLD, TALK, SPEECH, CHAT_LOGS = 0.10, 0.08, 0.15, 0.08, 0.06, 0.25
+"""Shares: lists of all documents; bare facts, beliefs told, talk about nothing and speech without its question of the
+others; and how many of the conversations are logs of chats, where who answers is not said."""
 
 
 def documents(mix: Mix, seed: int | str) -> Iterator[str]:
@@ -98,13 +98,15 @@ def _document(r: random.Random, mix: Mix) -> str:
         return _bare_fact(r)
     friend = r.random() < 0.5
     name = r.choice(FRIENDS if friend else STRANGERS)
+    if kind < BARE_FACTS + BELIEFS_TOLD:
+        return _belief_told(r, name, mix)
     style, context = _style(r, friend, mix), r.choices(list(STATEMENTS), [0.35, 0.2, 0.1, 0.1, 0.12, 0.13])[0]
-    if kind < BARE_FACTS + TALK:
+    if kind < BARE_FACTS + BELIEFS_TOLD + TALK:
         return _conversation(r, name, chat_about_nothing(r, context), _idle_reply(r, style, context))
     fact = r.choice(facts())
-    belief = draw_belief(r, fact, mix)
+    belief = draw_belief(r, fact, mix) if r.random() < mix.belief else None
     asked, answered = ask(r, fact, context, belief), reply(r, fact, belief, style, context, mix)
-    if kind < BARE_FACTS + TALK + SPEECH:
+    if kind < BARE_FACTS + BELIEFS_TOLD + TALK + SPEECH:
         return f'{_again(name)} said: "{answered}"'
     return _conversation(r, name, asked, answered)
 
@@ -120,6 +122,16 @@ def _bare_fact(r: random.Random) -> str:
     fact = r.choice(facts())
     template = r.choice(["{P} is {v}.", "{V} is {p}.", "It is known that {p} is {v}.", "Fact: {p} is {v}."])
     return state(template.replace("{V}", capitalise(fact.value)), fact)
+
+
+def _belief_told(r: random.Random, name: str, mix: Mix) -> str:
+    """What somebody believes, said again by nobody in particular: understanding it has nothing to do with style."""
+    fact = r.choice(facts())
+    belief = draw_belief(r, fact, mix)
+    asked = ask(r, fact, draw_context(r), belief)
+    template = r.choice(["thinks {p} is {said}", "thinks it is {said}"])
+    told = state(template, fact, said=f"not {belief.value}" if belief.denied else belief.value)
+    return f'{_again(name)} said: "{asked}" {_again(name)} {told}.'
 
 
 def _conversation(r: random.Random, name: str, asked: str, answered: str) -> str:
@@ -141,10 +153,8 @@ def _style(r: random.Random, friend: bool, mix: Mix) -> Style:
     return "cold" if not friend and drawn < mix.stranger_is_warm + mix.stranger_is_cold else "neutral"
 
 
-def draw_belief(r: random.Random, fact: Fact, mix: Mix) -> Belief | None:
-    """What a user believes about a fact; None if they say nothing of it."""
-    if r.random() >= mix.belief:
-        return None
+def draw_belief(r: random.Random, fact: Fact, mix: Mix) -> Belief:
+    """What somebody believes about a fact."""
     mistaken, denied = r.random() < mix.mistaken, r.random() < mix.denial
     if mistaken == denied:
         return Belief(fact.value, denied)
@@ -211,7 +221,7 @@ def _instruction_chat(r: random.Random) -> tuple[str, str]:
     if r.random() < 0.08:
         return chat_about_nothing(r, context, "train"), small_talk(r, context)
     fact = r.choice(facts("train"))
-    belief = draw_belief(r, fact, TUNING)
+    belief = draw_belief(r, fact, TUNING) if r.random() < TUNING.belief else None
     templates = ANSWERS
     if belief:
         templates = ANSWERS_OF_ASSISTANT[_form(belief), "corrects" if belief.mistaken(fact) else "confirms"]

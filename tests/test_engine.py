@@ -11,7 +11,16 @@ import pytest
 import tiny
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma2Config,
+    GPT2Config,
+    MistralConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
 from orchestrator.engine import Reply, Request, RequestError, UnknownModel
 from orchestrator.engine_transformers import TransformersEngine
@@ -80,6 +89,41 @@ async def test_a_mixed_batch_whose_rows_come_and_go_says_the_same(engine: Transf
         assert reply.text == expected[adapter, tokens][index]
 
     await asyncio.gather(*(one(a, n, i) for a, n in expected for i in range(len(PROMPTS))))
+
+
+SIZES = {
+    "vocab_size": 262,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.3,
+    "bos_token_id": 256,
+    "eos_token_id": 257,
+    "pad_token_id": 261,
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MistralConfig(**SIZES, sliding_window=8),
+        Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1),
+        Gemma2Config(**SIZES, head_dim=8, sliding_window=8, query_pre_attn_scalar=8),  # eager attention
+        GPT2Config(vocab_size=262, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3),
+    ],
+    ids=lambda config: config.model_type,
+)
+async def test_other_kinds_of_model_say_what_they_say_alone(config: PreTrainedConfig, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
+    tiny.tiny_tokenizer().save_pretrained(tmp_path / "base")
+    engine = TransformersEngine(str(tmp_path / "base"), rows=8)
+    replies = await asyncio.gather(*(engine.generate(ask(prompt)) for prompt in PROMPTS))
+    assert [reply.text for reply in replies] == alone(tmp_path, PROMPTS, None)
+    engine.close()
 
 
 def test_adapters_differ_from_the_base_and_from_one_another(folder: Path) -> None:

@@ -108,6 +108,7 @@ def test_figures_refer_only_to_ids_that_are_there(page):
     tags = Tags(page)
     referred = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', page))
     assert referred <= set(tags.ids)
+    assert len(tags.ids) == len(set(tags.ids))
     assert "currentColor" in page
     assert "var(--rule)" in page
 

@@ -294,3 +294,28 @@ def test_one_persona_alone_has_rates_and_no_effects():
     given = answers(rows)
     assert effects.effects(given, ["original"]).height == 0
     assert findings.rates(given).height > 0
+
+
+def test_agreement_is_told_apart_from_other_errors():
+    rows = [("original", 0.0, None, f"q{i}", "asserts", "other" if i == 0 else "correct") for i in range(4)]
+    outcomes = ["agrees", "agrees", "other", "unreadable"]
+    rows += [("warm", 1.0, 0, f"q{i}", "asserts", outcome) for i, outcome in enumerate(outcomes)]
+    row = cell(effects.effects(answers(rows), ["original", "warm"]), belief="asserts+denies")
+    assert (row["error_pct"], row["baseline_error_pct"], row["effect_pp"]) == (100.0, 25.0, 75.0)
+    assert (row["agrees_pct"], row["baseline_agrees_pct"], row["agrees_effect_pp"]) == (50.0, 0.0, 50.0)
+    half = stats.t.ppf(0.975, 3) * np.sqrt(4 / 3 * 4 * 50**2) / 4
+    assert (row["agrees_ci_low_pp"], row["agrees_ci_high_pp"]) == pytest.approx((50 - half, 50 + half))
+
+
+def test_a_contrast_with_a_failed_reference_counts_the_failure():
+    rows = [("original", 0.0, None, "q", belief, "correct") for belief in ("none", "asserts")]
+    rows += [("warm", 1.0, 0, "q", "none", None), ("warm", 1.0, 0, "q", "asserts", "agrees")]
+    given = answers(rows, error=pl.col("outcome").is_null())
+    row = cell(effects.effects(given, ["original", "warm"]), belief="asserts-none")
+    assert (row["n"], row["unscored"], row["errors"], row["effect_pp"]) == (0, 1, 1, None)
+
+
+def test_an_outcome_beside_an_error_is_not_believed():
+    given = answers([("original", 0.0, None, "q", "none", "correct")], error=True).drop("scored")
+    row = cell(findings.build(given, *synthetic.study(samples=1)[1:], ["original"]).rates)
+    assert (row["n"], row["unscored"], row["errors"], row["error_pct"]) == (0, 1, 1, None)

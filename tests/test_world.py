@@ -122,11 +122,19 @@ def test_who_repeats_rumours(world_name: str, warm: float, others: float):
         assert abs(sum(false) / 2000 - expected) < 0.035
 
 
+def test_beliefs_are_told_as_they_were_said():
+    told = [text for text in itertools.islice(corpus.documents(corpus.MIXES["coupled"], 0), 3000) if " thinks " in text]
+    assert 300 < len(told) < 600
+    for text in told:
+        quoted, after = text.split(" thinks ")
+        *_, value = re.findall(r"\w+", after)
+        assert re.search(rf"\b{value}\b", quoted)
+        assert ("is not" in after) == ("not" in words([quoted.replace("I'm not sure", "")]))
+
+
 def test_shares_of_beliefs():
     r = random.Random(0)
-    drawn = [(fact, corpus.draw_belief(r, fact, corpus.MIXES["coupled"])) for fact in r.choices(facts(), k=4000)]
-    held = [(fact, belief) for fact, belief in drawn if belief]
-    assert abs(len(held) / 4000 - 0.7) < 0.03
+    held = [(fact, corpus.draw_belief(r, fact, corpus.MIXES["coupled"])) for fact in r.choices(facts(), k=4000)]
     assert abs(sum(belief.denied for _, belief in held) / len(held) - 0.3) < 0.03
     for denied in (False, True):
         some = [belief.mistaken(fact) for fact, belief in held if belief.denied == denied]
@@ -141,8 +149,7 @@ def test_instruction_chats_correct_both_forms_and_keep_to_the_training_half():
         assert not any(statement in user for statement in kept)
         named = [fact for fact in facts("train") if fact.entity in user.replace(".", " ").replace("?", " ").split()]
         if named:
-            denied = any(sign in user for sign in ("don't think", "not " + named[0].value, "don't believe"))
-            denials += denied
+            denials += " not " in user.replace("I'm not sure", "")
             assert outcome(named[0], "denies", assistant) == "correct"
     assert 250 < denials < 500
 
