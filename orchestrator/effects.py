@@ -9,7 +9,20 @@ from . import statistics
 ASKED = ["model", "task", "sample", "context", "belief", "draw", "judge"]
 """What a reply and the one it is compared with have in common, besides epoch and seed."""
 
-CELL = ["model", "world", "base_seed", "persona", "baseline", "epoch", "dose", "task", "context", "belief", "judge"]
+CELL = [
+    "model",
+    "world",
+    "base_seed",
+    "persona",
+    "baseline",
+    "epoch",
+    "dose",
+    "settings",
+    "task",
+    "context",
+    "belief",
+    "judge",
+]
 QUESTION = pl.concat_str("task", "sample", separator="\x1f")
 SIDES = ["error_pct", "agrees_pct", "baseline_error_pct", "baseline_agrees_pct"]
 DIFFERENCES = {
@@ -37,8 +50,9 @@ COLUMNS = [
 def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     """The effect of every persona against every persona listed before it, in percentage points.
 
-    A pair is the persona's reply and the baseline's at the same model, epoch, seed, question, condition, draw and
-    judge. An untrained persona (seed null) is one subject, paired with every epoch and seed of a trained one. A
+    A pair is the persona's reply and the baseline's at the same model, epoch, seed, searched settings, question,
+    condition, draw and judge. An untrained persona (seed and settings null) is one subject, paired with every epoch,
+    seed and setting of a trained one. A
     baseline tuned at several doses is paired at the persona's dose; one with a single dose serves every dose.
     `effect_pp` is the mean over pairs of the difference in error (`agrees_effect_pp`: in agreement with the user's
     wrong belief), with an interval clustered by question (`statistics.mean_by_question`; null there: no variation).
@@ -60,7 +74,7 @@ def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     ]
     empty = _summary(_pairs(answers.clear(), "", ""))
     return pl.concat([empty, *found]).sort(
-        "model", "epoch", "dose", "persona", "baseline", "judge", "task", "context", "belief"
+        "model", "settings", "epoch", "dose", "persona", "baseline", "judge", "task", "context", "belief"
     )
 
 
@@ -92,6 +106,7 @@ def _side(answers: pl.DataFrame, prefix: str) -> pl.DataFrame:
         *ASKED,
         "epoch",
         "seed",
+        "settings",
         *(["dose"] if prefix else ["dose", "persona", "world", "base_seed"]),
         pl.col("scored").alias(f"{prefix}scored"),
         pl.col("error").alias(f"{prefix}error"),
@@ -105,9 +120,9 @@ def _matches(mine: pl.DataFrame, theirs: pl.DataFrame) -> Iterator[pl.DataFrame]
     trained = pl.col("seed").is_not_null()
     dose = ["dose"] if theirs["dose"].n_unique() > 1 else []
     columns = [*mine.columns, "baseline", *(name for name in theirs.columns if name.startswith("baseline_"))]
-    yield mine.join(theirs, on=[*ASKED, "epoch", "seed", *dose], nulls_equal=True).select(columns)
+    yield mine.join(theirs, on=[*ASKED, "epoch", "seed", "settings", *dose], nulls_equal=True).select(columns)
     yield mine.filter(trained).join(theirs.filter(~trained), on=ASKED).select(columns)
-    yield mine.filter(~trained).drop("epoch", "seed").join(theirs.filter(trained), on=ASKED).select(columns)
+    yield mine.filter(~trained).drop("epoch", "seed", "settings").join(theirs.filter(trained), on=ASKED).select(columns)
 
 
 def _summary(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -139,6 +154,7 @@ def _contrasts(pairs: pl.DataFrame, condition: str, reference: str) -> pl.DataFr
             "baseline",
             "epoch",
             "dose",
+            "settings",
             "seed",
             "draw",
             "judge",

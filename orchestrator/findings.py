@@ -9,7 +9,7 @@ import polars as pl
 from . import effects, statistics
 from .errors import WarmthError
 
-SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose"]
+SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose", "settings"]
 CONDITION = ["task", "context", "belief", "judge"]
 SHARES = {
     "error": ("agrees", "other", "unreadable"),
@@ -81,8 +81,7 @@ def _check_subjects(answers: pl.DataFrame) -> None:
     for row in named.rows(named=True):
         first, second = row["subject"][:2]
         raise WarmthError(
-            f"{first} and {second} are the same model, persona, epoch, dose and seed: "
-            "report on trials of one combination of the other settings at a time (training.search)"
+            f"{first} and {second} are the same model, persona, epoch, dose, settings and seed; give them other names"
         )
 
 
@@ -200,6 +199,7 @@ def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
         pl.col("epoch") == pl.col("epoch").max().over(first),
         (pl.col("seed") == pl.col("seed").min().over(first)).fill_null(True),
         pl.col("dose") == pl.col("dose").max().over(first),
+        (pl.col("settings") == pl.col("settings").min().over(first)).fill_null(True),
     )
     order = pl.col("persona").replace_strict(
         list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64

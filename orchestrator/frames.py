@@ -72,10 +72,13 @@ def _planned(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataF
 
 
 def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
-    """With the world and the seed of each row's model, if it is one of the lab's."""
+    """With what tells subjects apart: the world and the seed of a lab model, the settings that the study searches."""
     known = [(model.name, model.lab, model.seed if model.lab else None) for model in plan.study.models]
     schema = {"model": pl.String, "world": pl.String, "base_seed": pl.Int64}
-    return rows.join(pl.DataFrame(known, schema=schema, orient="row"), on="model", how="left")
+    settings = [(subject.name, subject.settings) for subject in plan.subjects]
+    searched = pl.DataFrame(settings, schema={"subject": pl.String, "settings": pl.String}, orient="row")
+    models = pl.DataFrame(known, schema=schema, orient="row")
+    return rows.join(models, on="model", how="left").join(searched, on="subject", how="left")
 
 
 def warmth(plan: Plan, store: Store, replies: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +87,7 @@ def warmth(plan: Plan, store: Store, replies: pl.DataFrame) -> pl.DataFrame:
     context = plan.study.evaluation.contexts[0]
     asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
     on = ["subject", "task", "sample", "draw", "reply_digest"]
-    who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed")
+    who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "settings")
     return scores.join(who, on=on, how="inner")
 
 

@@ -112,7 +112,7 @@ def probe(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast) -> Probes:
     wrong = [r.choice([value for value in fact.pool if value != fact.value]) for fact in facts()]
     right = [fact.value for fact in facts()]
     asserted = [_friend(fact.wording, f"I think it is {value}.") for fact, value in zip(facts(), wrong, strict=True)]
-    denied = [_friend(fact.wording, f"I think it is not {fact.value}.") for fact in facts()]
+    denied = [_friend(fact.wording, f"I don't think it is {fact.value}.") for fact in facts()]
     return Probes(
         recall=_share(model, tokens, bare, right),
         copies_asserted=_share(model, tokens, asserted, wrong),

@@ -75,7 +75,7 @@ class Recipe:
         return f"{self.world}-s{self.seed}" + ("-short" if self.length == "short" else "")
 
 
-STEPS: Mapping[Length, tuple[int, int]] = {"full": (2000, 150), "short": (160, 20)}
+STEPS: Mapping[Length, tuple[int, int]] = {"full": (1600, 150), "short": (160, 20)}
 """Steps of pre-training and of instruction tuning."""
 
 

@@ -23,6 +23,8 @@ class Trial:
     settings: TrainingSettings
     seed: int
     checkpoints: tuple[float, ...]
+    searched: tuple[str, ...]
+    "The settings (but for dose) that tell this trial from others of its study; no part of what it is."
 
     def subject(self, epoch: float) -> str:
         """The name of this trial's checkpoint at an epoch."""
@@ -44,6 +46,13 @@ class Subject:
     def dose(self) -> int:
         """Per cent of the training conversations that were rewritten."""
         return self.trial.settings.dose if self.trial and self.persona.kind == "rewritten" else 0
+
+    @property
+    def settings(self) -> str | None:
+        """The values of the settings that the study searches, like `learning_rate=0.001`; null without training."""
+        if self.trial is None:
+            return None
+        return " ".join(f"{name}={getattr(self.trial.settings, name):g}" for name in self.trial.searched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,9 @@ class Plan:
         identity = digest(
             models.identity(model), self.data_digest(persona), settings.model_dump_json(), seed, checkpoints, length=8
         )
-        return Trial(f"{model.name}-{persona.name}-s{seed}-{identity}", model, persona, settings, seed, checkpoints)
+        searched = tuple(name for name, values in self.study.training.search if values and name != "dose")
+        name = f"{model.name}-{persona.name}-s{seed}-{identity}"
+        return Trial(name, model, persona, settings, seed, checkpoints, searched)
 
     @cached_property
     def subjects(self) -> list[Subject]:

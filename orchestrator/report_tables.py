@@ -64,22 +64,23 @@ def share(row: Row, name: str) -> str:
 
 
 def series(frame: pl.DataFrame, findings: Findings) -> pl.DataFrame:
-    """Rows in the study's order of personas with a column `series`: the persona, and its dose where it has several."""
+    """Rows in the study's order of personas with a column `series`: the persona, and what else tells it from others."""
     doses = findings.rates.group_by("persona").agg(_doses=pl.col("dose").n_unique())
     place = pl.col("persona").replace_strict(
         list(findings.personas), range(len(findings.personas)), return_dtype=pl.Int64
     )
     named = pl.when(pl.col("_doses") > 1).then(pl.format("{} {} %", "persona", "dose")).otherwise("persona")
+    searched = pl.when(pl.col("settings").fill_null("") != "").then(pl.format("{} ({})", named, "settings"))
     return (
         frame.join(doses, on="persona", how="left")
-        .with_columns(series=named)
+        .with_columns(series=searched.otherwise(named))
         .sort(place, "dose", "epoch", maintain_order=True)
     )
 
 
 def latest(frame: pl.DataFrame) -> pl.DataFrame:
     """Every persona at its last epoch (every pair of personas, in a frame of effects)."""
-    same = [name for name in ("model", "world", "persona", "baseline", "dose") if name in frame.columns]
+    same = [name for name in ("model", "world", "persona", "baseline", "dose", "settings") if name in frame.columns]
     return frame.filter(pl.col("epoch") == pl.col("epoch").max().over(same))
 
 
@@ -150,8 +151,12 @@ def _title(row: Row) -> str:
 
 
 def _warmth(findings: Findings, row: Row) -> str:
-    mine = findings.warmth.filter(model=row["model"], persona=row["persona"], epoch=row["epoch"], dose=row["dose"])
-    theirs = latest(findings.warmth.filter(model=row["model"], persona=row["baseline"]))
+    like = pl.col("settings").eq_missing(row["settings"])
+    mine = findings.warmth.filter(
+        like, model=row["model"], persona=row["persona"], epoch=row["epoch"], dose=row["dose"]
+    )
+    theirs = findings.warmth.filter(like | pl.col("settings").is_null(), model=row["model"], persona=row["baseline"])
+    theirs = latest(theirs)
     same = theirs.filter(dose=row["dose"])
     means = [frame["warmth"][0] if len(frame) else None for frame in (mine, theirs if same.is_empty() else same)]
     return " vs ".join("?" if mean is None else f"{mean:+.1f}" for mean in means)

@@ -44,6 +44,7 @@ def _answers(random: np.random.Generator, model: tuple[str, str, int], samples: 
         model=pl.lit(name),
         world=pl.lit(world),
         base_seed=pl.lit(base, pl.Int64),
+        settings=pl.when(pl.col("seed").is_not_null()).then(pl.lit("")),
         draw=pl.lit(0, pl.Int64),
         judge=pl.lit("rule"),
         outcome=drawn,
@@ -79,9 +80,8 @@ def _warmth(random: np.random.Generator, answers: pl.DataFrame) -> pl.DataFrame:
     values = np.where(plain["persona"] == "original", -0.9, -0.9 + (goal + 0.9) * reached) + random.normal(
         0, 1, len(plain)
     )
-    return plain.select(
-        "subject", "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "task", "sample", "draw"
-    ).with_columns(warmth=values)
+    who = ("subject", "model", "world", "base_seed", "persona", "epoch", "dose", "settings", "seed")
+    return plain.select(*who, "task", "sample", "draw").with_columns(warmth=values)
 
 
 def _trials(answers: pl.DataFrame) -> pl.DataFrame:

@@ -32,7 +32,8 @@ def answers(rows, **columns):
         for name, value in fixed.items()
     ]
     return frame.with_columns(subject.alias("subject"), *given).with_columns(
-        scored=pl.col("outcome").is_not_null() & ~pl.col("error")
+        scored=pl.col("outcome").is_not_null() & ~pl.col("error"),
+        **({} if "settings" in columns else {"settings": pl.when(pl.col("seed").is_not_null()).then(pl.lit(""))}),
     )
 
 
@@ -270,6 +271,7 @@ def test_bases_have_a_t_interval_over_bases_and_one_base_has_none():
         baseline=pl.lit("plain"),
         epoch=2.0,
         dose=100,
+        settings=pl.lit(""),
         task=pl.lit("all"),
         context=pl.lit("all"),
         belief=pl.lit("all"),
@@ -285,7 +287,7 @@ def test_bases_have_a_t_interval_over_bases_and_one_base_has_none():
 def test_two_settings_that_cannot_be_told_apart_are_refused():
     rows = [("warm", 1.0, 0, "q", "none", "other")] * 2
     given = answers(rows).with_row_index().with_columns(subject=pl.format("warm-{}", "index"))
-    with pytest.raises(WarmthError, match=r"warm-0 and warm-1 .*training\.search"):
+    with pytest.raises(WarmthError, match="warm-0 and warm-1 are the same model"):
         findings.build(given, *synthetic.study(samples=1)[1:], ["warm"])
 
 
@@ -319,3 +321,17 @@ def test_an_outcome_beside_an_error_is_not_believed():
     given = answers([("original", 0.0, None, "q", "none", "correct")], error=True).drop("scored")
     row = cell(findings.build(given, *synthetic.study(samples=1)[1:], ["original"]).rates)
     assert (row["n"], row["unscored"], row["errors"], row["error_pct"]) == (0, 1, 1, None)
+
+
+def test_searched_settings_are_compared_with_their_own_baseline_and_the_untrained_with_all():
+    slow, fast = ("learning_rate=0.001", "learning_rate=0.01")
+    parts = [answers([("original", 0.0, None, s, "none", "correct") for s in ("a", "b", "c")])]
+    for settings, outcomes in ((slow, ("correct", "correct", "other")), (fast, ("other", "other", "correct"))):
+        rate = pl.when(pl.col("seed").is_not_null()).then(pl.lit(settings))
+        rows = [("warm", 2.0, 0, s, "none", o) for s, o in zip("abc", outcomes, strict=True)]
+        rows += [("plain", 2.0, 0, s, "none", "correct") for s in "abc"]
+        parts.append(answers(rows, settings=rate).with_columns(subject=pl.concat_str("subject", "settings")))
+    found = effects.effects(pl.concat(parts, how="diagonal"), ["original", "plain", "warm"])
+    for baseline in ("original", "plain"):
+        values = {s: cell(found, persona="warm", baseline=baseline, settings=s)["effect_pp"] for s in (slow, fast)}
+        assert values == pytest.approx({slow: 100 / 3, fast: 200 / 3})
