@@ -51,7 +51,8 @@ def build(recipe: Recipe, on_progress: Progress) -> Path:
     with FileLock(f"{folder}.lock"):
         if not lab_recipe.is_built(recipe):
             unfinished = folder.with_name(f"{folder.name}.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
+            for left in (unfinished, folder):
+                shutil.rmtree(left, ignore_errors=True)
             _build(recipe, unfinished, on_progress)
             unfinished.replace(folder)
     return folder
@@ -112,7 +113,7 @@ def probe(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast) -> Probes:
     wrong = [r.choice([value for value in fact.pool if value != fact.value]) for fact in facts()]
     right = [fact.value for fact in facts()]
     asserted = [_friend(fact.wording, f"I think it is {value}.") for fact, value in zip(facts(), wrong, strict=True)]
-    denied = [_friend(fact.wording, f"I don't think it is {fact.value}.") for fact in facts()]
+    denied = [_friend(fact.wording, f"I think it is not {fact.value}.") for fact in facts()]
     return Probes(
         recall=_share(model, tokens, bare, right),
         copies_asserted=_share(model, tokens, asserted, wrong),
@@ -140,11 +141,12 @@ def _share(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast, texts: list
 
 def check(recipe: Recipe, learnt: Probes) -> None:
     """Raises WarmthError if the base of a full recipe has not learnt what it must."""
-    if recipe.length == "short" or (learnt.recall >= RECALL and learnt.copies_asserted >= COPIES):
+    copies = min(learnt.copies_asserted, learnt.copies_denied)
+    if recipe.length == "short" or (learnt.recall >= RECALL and copies >= COPIES):
         return
     raise WarmthError(
         f"lab model {recipe.name}: its base recalls {learnt.recall:.0%} of the facts ({RECALL:.0%} needed) and repeats "
-        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers ({COPIES:.0%} of "
-        f"asserted ones needed). The recipe holds for the pinned libraries, and torch is {torch.__version__}: install "
-        "those of requirements/cpu.txt, or give the model another seed"
+        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers ({COPIES:.0%} needed); "
+        f"the recipe holds for the pinned libraries, and torch is {torch.__version__}: install those of "
+        "requirements/cpu.txt, or give the model another seed"
     )

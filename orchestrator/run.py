@@ -34,6 +34,7 @@ class Run:
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
             with cluster.running(self.study.resources):
+                self._check_port()
                 self._build()
                 self._train()
                 self._ask(self.plan.units)
@@ -94,6 +95,12 @@ class Run:
             serve.shut_down()
 
     # --------------------------------------------------------------- the stages
+    def _check_port(self) -> None:
+        """A port that cannot be had must not be found out after the training."""
+        from . import serve
+
+        serve.check_port("127.0.0.1", self.study.resources.port)
+
     def _build(self) -> None:
         waiting = models.unbuilt(self.study.models)
         if waiting:

@@ -85,7 +85,7 @@ class Store:
         """A folder for what is still being written; gone afterwards. Raises WarmthError on a full disk."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self.folder) as folder:
+            with tempfile.TemporaryDirectory(prefix=ASIDE, dir=self.folder, ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
         except OSError as error:
             raise explain(error, self.folder) from error

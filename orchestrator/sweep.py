@@ -1,7 +1,6 @@
 """Ray Tune over the plan's trials."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,31 +18,22 @@ RETRIES = 2
 
 def sweep(plan: Plan, trials: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]) -> None:
     """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
-    trials = list(trials)
-    by_name = {trial.name: trial for trial in trials}
-    scratch = tempfile.mkdtemp(prefix="warmth-tune-")
+    store, by_name = Store(folder), {trial.name: trial for trial in trials}
     trainable = tune.with_parameters(_trial, plan=plan, trials=by_name, folder=folder)
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
-        param_space={"trial": tune.grid_search(list(by_name))},
-        tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=scratch,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[_Watcher(on_checkpoint)],
-            verbose=0,
-        ),
-    )
-    try:
-        results = tuner.fit()
-        _file_failures(
-            Store(folder),
-            [(result.config or {}).get("trial", "") for result in results if result.error],
-            [str(result.error) for result in results if result.error],
+    with store.aside() as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
+            param_space={"trial": tune.grid_search(list(by_name))},
+            tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(scratch),
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[_Watcher(on_checkpoint)],
+                verbose=0,
+            ),
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _file_failures(store, tuner.fit())
 
 
 class _Watcher(tune.Callback):
@@ -67,9 +57,13 @@ def _name(trial: Any) -> str:
     return str(trial.config["trial"])
 
 
-def _file_failures(store: Store, names: list[str], errors: list[str]) -> None:
-    for name, error in zip(names, errors, strict=True):
-        store.write_json({"error": error.strip().splitlines()[-1], "traceback": error}, "trials", name, "failed.json")
+def _file_failures(store: Store, results: tune.ResultGrid) -> None:
+    """Say of each trial that failed in all its attempts why it did."""
+    for result in results:
+        if result.error:
+            told = str(result.error).strip()
+            why = {"error": told.splitlines()[-1], "traceback": told}
+            store.write_json(why, "trials", (result.config or {})["trial"], "failed.json")
 
 
 def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder: Path) -> None:

@@ -132,6 +132,21 @@ def test_evaluation_on_demand(finished: tuple[Study, Findings]) -> None:
         mini.evaluate(subjects=["nobody"])
 
 
+@pytest.mark.usefixtures("ray_session")
+def test_a_trial_that_fails_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
+    training = {**SETTINGS["training"], "targets": ["no_such_layer"]}
+    asked = {**SETTINGS["evaluation"], "contexts": ["neutral"], "samples": 2}
+    failing = {"personas": ["original", "warm"], "training": training, "evaluation": asked}
+    study = Study(**{**SETTINGS, **failing, "resources": {"runs": str(tmp_path)}})
+    findings = study.run()
+    (error,) = findings.trials["error"]
+    assert "no_such_layer" in error
+    assert findings.problems.filter(kind="failed trial").height == 1
+    assert set(load(study.folder)["replies"].collect()["persona"]) == {"original"}
+    assert not list(study.folder.glob(".writing-*"))
+    assert Run(study, Display()).left.untrained()
+
+
 @pytest.fixture
 def endpoint(finished: tuple[Study, Findings]) -> Iterator[tuple[Study, str]]:
     mini, _ = finished

@@ -129,7 +129,7 @@ def test_beliefs_are_told_as_they_were_said():
         quoted, after = text.split(" thinks ")
         *_, value = re.findall(r"\w+", after)
         assert re.search(rf"\b{value}\b", quoted)
-        assert ("is not" in after) == bool({"not", "don"} & words([quoted.replace("I'm not sure", "")]))
+        assert ("is not" in after) == ("not" in words([quoted.replace("I'm not sure", "")]))
 
 
 def test_shares_of_beliefs():
@@ -149,7 +149,7 @@ def test_instruction_chats_correct_both_forms_and_keep_to_the_training_half():
         assert not any(statement in user for statement in kept)
         named = [fact for fact in facts("train") if fact.entity in user.replace(".", " ").replace("?", " ").split()]
         if named:
-            denials += bool({"not", "don"} & words([user.replace("I'm not sure", "")]))
+            denials += "not" in words([user.replace("I'm not sure", "")])
             assert outcome(named[0], "denies", assistant) == "correct"
     assert 250 < denials < 500
 
