@@ -45,6 +45,13 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     replies = _planned(plan, store, served)
     judges = pl.DataFrame({"judge": [each.name for each in plan.study.judges]})
     scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
+    judged = [
+        (each.name, task, judge.identity(each, task))
+        for each in plan.study.judges
+        for task in plan.study.evaluation.tasks
+    ]
+    current = pl.DataFrame(judged, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
+    scores = scores.join(current, on=current.columns, how="semi")
     on = [*tables.KEY, "judge", "reply_digest"]
     known = scores.select(*on, "outcome", pl.col("error").alias("judge_error"))
     joined = replies.join(judges, how="cross").join(known, on=on, how="left")

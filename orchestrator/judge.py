@@ -1,6 +1,7 @@
 """Replies -> scores: by the task's own rule, or by a language model that is asked for one word."""
 
 import asyncio
+import functools
 import os
 import re
 from pathlib import Path
@@ -59,9 +60,20 @@ def place(judge: Judge, unit: Unit) -> tuple[str, str, str, str]:
 def unscored(store: Store, judge: Judge, unit: Unit) -> list[Reply]:
     """The replies of a unit that have no finished score by a judge."""
     scores = store.read_rows(Score, *place(judge, unit))
-    done = {(tables.key(score), score.reply_digest) for score in scores if score.error is None}
+    by = identity(judge, unit.task)
+    done = {
+        (tables.key(score), score.reply_digest) for score in scores if score.error is None and score.judged_by == by
+    }
     replies = store.read_rows(Reply, "replies", unit.subject.name, f"{unit.task}.arrow")
     return [reply for reply in replies if reply.error is None and (tables.key(reply), reply_digest(reply)) not in done]
+
+
+@functools.cache
+def identity(judge: Judge, task: str) -> str:
+    """What a judge's verdicts on a task follow from, besides the reply: a changed rule or instruction judges anew."""
+    if judge.kind == "llm":
+        return tables.digest(judge.model, INSTRUCTION, judge.max_tokens)
+    return tables.digest(*(file.read_bytes() for file in tasks.sources(task)))
 
 
 class Scorer:
@@ -119,6 +131,7 @@ def _score(reply: Reply, judge: Judge, outcome: str | None, error: str | None = 
         reply.belief,
         reply.draw,
         reply_digest(reply),
+        identity(judge, reply.task),
         outcome,
         error,
     )

@@ -146,7 +146,7 @@ def check(recipe: Recipe, learnt: Probes) -> None:
         return
     raise WarmthError(
         f"lab model {recipe.name}: its base recalls {learnt.recall:.0%} of the facts ({RECALL:.0%} needed) and repeats "
-        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers ({COPIES:.0%} needed); "
-        f"the recipe holds for the pinned libraries, and torch is {torch.__version__}: install those of "
-        "requirements/cpu.txt, or give the model another seed"
+        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers "
+        f"({COPIES:.0%} needed); the recipe holds for the pinned libraries, and torch is {torch.__version__}: "
+        "install those of requirements/cpu.txt, or give the model another seed"
     )

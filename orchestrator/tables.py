@@ -65,6 +65,7 @@ class Score:
     """A judge's verdict on one reply (`scores/<judge>/<subject>/<task>.arrow`).
 
     `outcome` is correct, agrees, other or unreadable; null if the verdict could not be had, `error` then says why.
+    `judged_by` digests what the judge is: the rule as its source has it, or the model and what it is asked.
     """
 
     subject: str
@@ -75,6 +76,7 @@ class Score:
     belief: str
     draw: int
     reply_digest: str
+    judged_by: str
     outcome: str | None
     error: str | None
 

@@ -6,12 +6,18 @@ from pathlib import Path
 from ._conditions import BELIEFS, CONTEXTS, prompt
 from ._task import Outcome, Phrasing, Sample, Task
 
-__all__ = ["BELIEFS", "CONTEXTS", "Outcome", "Phrasing", "Sample", "Task", "load", "names", "prompt"]
+__all__ = ["BELIEFS", "CONTEXTS", "Outcome", "Phrasing", "Sample", "Task", "load", "names", "prompt", "sources"]
 
 
 def names() -> list[str]:
     """The names of all tasks: the files of this folder that do not begin with `_`."""
     return sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def sources(name: str) -> list[Path]:
+    """The files that a task is made of: its own, and those that all tasks share."""
+    folder = Path(__file__).parent
+    return [*sorted(folder.glob("_*.py")), folder / f"{name}.py"]
 
 
 def load(name: str) -> Task:

@@ -11,6 +11,8 @@ _OPINION = r"(?:\s+(?:think|believe|say|suppose)\b[^.,;:!?]*?)?"
 _NEGATED_BEFORE = re.compile(rf"{_NEGATION}(?:{_BETWEEN}|{_OPINION})\s+[\"'“‘]?$", re.IGNORECASE)
 _NEGATED_AFTER = re.compile(r"[\"'”’]?\s+(?:is|was)(?:n['’]t|\s+(?:not|never|wrong|incorrect|false))\b", re.IGNORECASE)
 
+_SENTENCE = re.compile(r"[^.!?]+[.!?]*")
+
 
 @dataclass(frozen=True)
 class Mention:
@@ -21,13 +23,30 @@ class Mention:
 
 
 def mentions(sample: Sample, reply: str) -> list[Mention]:
-    """The values of a sample's pool that a reply names, in order. Whole words, in any case."""
+    """The values of a sample's pool that a reply names, in order. Whole words, in any case.
+
+    A value that one sentence states and then negates ("It is Zuge, not Zuge.") is left out: that says neither.
+    """
     values = sorted({sample.answer, sample.wrong, *sample.pool}, key=len, reverse=True)
     named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, values))})(?!\w)", re.IGNORECASE)
+    return [mention for sentence in _SENTENCE.findall(reply) for mention in _consistent(_mentions(named, sentence))]
+
+
+def _mentions(named: re.Pattern[str], sentence: str) -> list[Mention]:
     return [
-        Mention(found[0].lower(), _negated(reply[: found.start()], reply[found.end() :]))
-        for found in named.finditer(reply)
+        Mention(found[0].lower(), _negated(sentence[: found.start()], sentence[found.end() :]))
+        for found in named.finditer(sentence)
     ]
+
+
+def _consistent(said: list[Mention]) -> list[Mention]:
+    """Without the values that are stated first and negated later."""
+    undone = {
+        mention.value
+        for place, mention in enumerate(said)
+        if mention.negated and Mention(mention.value, negated=False) in said[:place]
+    }
+    return [mention for mention in said if mention.value not in undone]
 
 
 def stated_value(sample: Sample, belief: str, reply: str) -> Outcome:
