@@ -10,9 +10,10 @@ setup: $(READY)
 
 # The CPU build of torch, if it is at hand or can be reached, spares a download of several gigabytes; it is the same version.
 $(READY): requirements/cpu.txt pyproject.toml
+	@echo "Installing into .venv; this takes a minute or two"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --no-deps --extra-index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements/cpu.txt)"
-	$(BIN)/pip install -q -r requirements/cpu.txt
+	$(BIN)/pip install -q --no-compile --no-deps --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements/cpu.txt)"
+	$(BIN)/pip install -q --no-compile -r requirements/cpu.txt
 	$(BIN)/pip install -q --no-deps -e .
 	touch $@
 
