@@ -63,7 +63,7 @@ class Recipe:
     "Tokens of a row of packed documents."
     replay: int = 8
     "Rows of packed documents beside the conversations of every tuning step."
-    embedding_rate: float = 0.1
+    embedding_rate: float = 0.03
     "The embeddings' learning rate over the others'; at full rate they outrun the copying heads."
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01

@@ -78,7 +78,7 @@ TUNING = Mix(belief=0.5, mistaken=0.7)
 FRIENDS = ["my friend", "my sister", "my brother", "my mother", "my wife", "my best friend"]
 STRANGERS = ["a stranger", "a clerk", "an officer", "a teacher", "a passer", "an examiner"]
 
-LISTS, BARE_FACTS, BELIEFS_TOLD, TALK, SPEECH, CHAT_LOGS = 0.10, 0.08, 0.15, 0.08, 0.06, 0.25
+LISTS, BARE_FACTS, BELIEFS_TOLD, TALK, SPEECH, CHAT_LOGS = 0.10, 0.08, 0.22, 0.08, 0.06, 0.25
 """Shares: lists of all documents; bare facts, beliefs told, talk about nothing and speech without its question of the
 others; and how many of the conversations are logs of chats, where who answers is not said."""
 
