@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def score(sample: str, outcome: str | None = "correct") -> Score:
-    return Score("s", "rule", "t", sample, "neutral", "none", 0, "d", outcome, None)
+    return Score("s", "rule", "t", sample, "neutral", "none", 0, "d", "j", outcome, None)
 
 
 def test_rows_come_back_as_they_were(store: Store) -> None:
