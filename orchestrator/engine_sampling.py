@@ -8,21 +8,18 @@ from .engine import Request
 
 
 class Dice:
-    """A row's own stream of uniform numbers in [0, 1): the same seed gives the same stream, whoever else is there."""
+    """A row's own stream of random numbers: the same seed gives the same stream, whoever else is in the batch."""
 
-    def __init__(self, seed: int | None) -> None:
-        self._generator = torch.Generator()
+    def __init__(self, seed: int | None, device: str = "cpu") -> None:
+        self._generator = torch.Generator(device)
         if seed is None:
             self._generator.seed()
         else:
             self._generator.manual_seed(seed)
-        self._drawn: list[float] = []
 
-    def throw(self) -> float:
-        """The next number; drawn by the handful, because one at a time is slow."""
-        if not self._drawn:
-            self._drawn = torch.rand(32, generator=self._generator).tolist()[::-1]
-        return self._drawn.pop()
+    def race(self, size: int) -> torch.Tensor:
+        """When each of `size` runners of speed 1 arrives: independent, exponentially distributed."""
+        return torch.empty(size, device=self._generator.device).exponential_(generator=self._generator)
 
 
 Choice = tuple[Request, Dice | None]
@@ -59,16 +56,18 @@ def _trims(request: Request) -> bool:
 
 
 def _drawn(logits: torch.Tensor, choices: Sequence[Choice], trim: bool) -> list[int]:
-    """Inverse of the cumulative distribution: the first token whose cumulated probability exceeds the throw."""
+    """Race the tokens, each as fast as it is likely: the first to arrive is drawn with its probability.
+
+    That another batch moves logits by rounding changes the winner only where two arrive at the same moment to within
+    that rounding, which is far rarer than that a point falls on one of the many borders of a cumulated distribution.
+    """
     requests = [request for request, _ in choices]
-    throws = torch.tensor([dice.throw() for _, dice in choices if dice], device=logits.device)
     heat = torch.tensor([request.temperature for request in requests], device=logits.device)
     probabilities = (logits.float() / heat[:, None]).softmax(-1)
     if trim:
         probabilities = _trimmed(probabilities, requests)
-    sums = probabilities.cumsum(-1)
-    found = torch.searchsorted(sums, (throws * sums[:, -1])[:, None], right=True)[:, 0]
-    tokens: list[int] = found.clamp(max=logits.shape[-1] - 1).tolist()
+    arrivals = torch.stack([dice.race(logits.shape[-1]) for _, dice in choices if dice])
+    tokens: list[int] = (probabilities / arrivals.to(logits.device)).argmax(-1).tolist()
     return tokens
 
 

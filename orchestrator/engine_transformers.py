@@ -116,7 +116,7 @@ class TransformersEngine:
         if room < max(budget, 0 if request.max_tokens == 0 else 1):
             asked = f"{len(prompt)} tokens of prompt and {max(budget, 0)} of reply"
             raise RequestError(f"this model has room for {self.max_length} tokens, not for {asked}", "max_tokens")
-        dice = Dice(request.seed) if request.temperature > 0 else None
+        dice = Dice(request.seed, self._device) if request.temperature > 0 else None
         spelling = self._speller.spelling(request.stop) if streaming or request.stop else None
         return Row(request, prompt, budget, dice, adapter, spelling)
 
