@@ -55,8 +55,20 @@ def running(resources: Resources) -> Iterator[None]:
         ray.shutdown()
 
 
+def cpus() -> float:
+    """The processor cores of the cluster that runs."""
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1))
+
+
 def gpus() -> float:
     """The GPUs of the cluster that runs."""
     import ray
 
     return float(ray.cluster_resources().get("GPU", 0))
+
+
+def slots() -> int:
+    """How many engines the cluster has room for: one on each GPU, or on each core where there is no GPU."""
+    return max(1, int(gpus() or cpus()))

@@ -2,7 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -75,11 +76,12 @@ class Run:
 
     @contextlib.contextmanager
     def endpoint(self, units: Sequence[Unit]) -> Iterator[str]:
-        """Serve the models that these units ask, for the length of a block; gives the endpoint's address."""
+        """Serve the models that these units ask, and those that judge, for the length of a block; gives the address."""
         from . import serve
 
-        asked = {unit.subject.model.name: unit.subject.model for unit in units}
-        bases = {name: models.chat_model(model) for name, model in asked.items()}
+        asked = {unit.subject.model.name for unit in units}
+        asked |= {str(each.model) for each in self.study.judges if each.url == "served"}
+        bases = {model.name: models.chat_model(model) for model in self.study.models if model.name in asked}
         resources = self.study.resources
         self.display.say(f"serve: starting {', '.join(bases)}")
         url = serve.deploy(
@@ -87,7 +89,8 @@ class Run:
             str(self.store.path("adapters")),
             port=resources.port,
             rows=resources.rows,
-            gpus=min(1, cluster.gpus()),
+            cpus=min(1, cluster.cpus() / len(bases)),
+            gpus=min(1, cluster.gpus() / len(bases)),
         )
         try:
             yield url
@@ -118,8 +121,18 @@ class Run:
             sweep.sweep(self.plan, waiting, self.store.folder, gpus, lambda note: stage.advance(1, note))
 
     def _ask(self, units: Sequence[Unit]) -> None:
-        """Get every missing reply of these units, and every missing verdict on them."""
-        waiting = self.left.unasked(units)
+        """Get every missing reply and verdict of these units: as many models at a time as there is room for."""
+        names, room = self._models_to_ask(units), cluster.slots()
+        for start in range(0, len(names), room):
+            together = names[start : start + room]
+            self._ask_of([unit for unit in units if unit.subject.model.name in together])
+
+    def _models_to_ask(self, units: Sequence[Unit]) -> list[str]:
+        waiting = [*self.left.unasked(units), *(unit for _, unit in self.left.unjudged(units))]
+        return list(dict.fromkeys(unit.subject.model.name for unit in waiting))
+
+    def _ask_of(self, units: Sequence[Unit]) -> None:
+        waiting = alternating(self.left.unasked(units))
         by_own = [each for each in self.study.judges if each.url == "served"]
         asking = waiting or (by_own and self.left.unjudged(units))
         with self.endpoint(list(waiting) or units) if asking else contextlib.nullcontext("") as url:
@@ -155,6 +168,16 @@ class Run:
             stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
 
         workers.share(worker, arguments, list(weights), min(self.study.resources.workers, len(weights)), done)
+
+
+def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:
+    """The same units, the models taking turns, so that no engine waits for another to be done."""
+    met: Counter[str] = Counter()
+    turns = {}
+    for unit in waiting:
+        met[unit.subject.model.name] += 1
+        turns[unit] = met[unit.subject.model.name]
+    return {unit: waiting[unit] for unit in sorted(waiting, key=turns.__getitem__)}
 
 
 def file_study(plan: Plan, store: Store) -> None:
