@@ -4,6 +4,7 @@ Half of the world's facts may be asked in instruction tuning and in a study's co
 evaluation only. The sentences that state a context are halved likewise.
 """
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,9 +82,10 @@ PHRASING = Phrasing(
 """How evaluation puts questions about this world: with the half of the context statements kept for it."""
 
 
-def samples(*suites: str) -> list[Sample]:
+@functools.cache
+def samples(*suites: str) -> tuple[Sample, ...]:
     """The evaluation half of some suites as a task's samples. The wrong belief is the rumour where there is one."""
-    return [_sample(fact) for fact in facts("evaluation") if fact.suite in suites]
+    return tuple(_sample(fact) for fact in facts("evaluation") if fact.suite in suites)
 
 
 def _sample(fact: Fact) -> Sample:
