@@ -11,25 +11,30 @@ from .progress import Display
 
 
 def build(recipes: Sequence[Recipe], display: Display) -> None:
-    """Build lab models into the cache, one per core. Raises WarmthError if one does not learn what it must."""
+    """Build lab models into the cache, one per core.
+
+    Raises WarmthError if some do not learn what they must, once the others are built.
+    """
     notes = Queue(actor_options={"num_cpus": 0})
     total = sum(recipe.pretraining.steps + recipe.tuning.steps for recipe in recipes)
     stage = display.stage("build", total, "steps")
     running = [_build.remote(recipe, notes) for recipe in recipes]
     reached: dict[str, float] = {}
+    errors: list[str] = []
     try:
         while running:
             ready, running = ray.wait(running, timeout=1)
             for note in notes.get_nowait_batch(notes.qsize()):
                 reached[note[0]] = note[1]
                 stage.reach(sum(reached.values()), note[2])
-            for built in ready:
-                _raise(ray.get(built))
-        stage.reach(total)
+            errors += [error for error in ray.get(ready) if error]
     finally:
         for each in running:
             ray.cancel(each, force=True)
         notes.shutdown()
+    if errors:
+        raise WarmthError("\n".join(errors))
+    stage.reach(total)
 
 
 @ray.remote(num_cpus=1, max_retries=2)
@@ -43,8 +48,3 @@ def _build(recipe: Recipe, notes: Queue) -> str | None:
     except WarmthError as error:
         return str(error)
     return None
-
-
-def _raise(error: str | None) -> None:
-    if error:
-        raise WarmthError(error)
