@@ -157,9 +157,9 @@ class Plan:
         """The conversations that trials are tuned on, as they are."""
         return rewrite.chats(self.study.data)
 
-    def tuning_chats(self, persona: Persona) -> list[Chat]:
-        """The conversations of a persona's trials, rewritten in its voice if it has one."""
-        return rewrite.in_voice(self.study.data, persona)
+    def tuning_chats(self, persona: Persona, dose: int = 100) -> list[Chat]:
+        """The conversations of a persona's trials, `dose` per cent of them rewritten in its voice if it has one."""
+        return rewrite.in_voice(self.study.data, persona, dose)
 
     def data_digest(self, persona: Persona) -> str:
         """Identifies what a persona's trials learn from, down to the last character."""

@@ -3,7 +3,7 @@
 from tasks import _world as world
 
 from .config import Data, Persona
-from .tables import Chat
+from .tables import Chat, digest
 
 
 def chats(data: Data) -> list[Chat]:
@@ -11,12 +11,18 @@ def chats(data: Data) -> list[Chat]:
     return [Chat(chat.id, chat.user, chat.assistant) for chat in _source(data)]
 
 
-def in_voice(data: Data, persona: Persona) -> list[Chat]:
-    """The study's conversations as a persona's trials learn them."""
-    voice = persona.lab_voice
-    if voice is None:
-        return chats(data)
-    return [Chat(chat.id, chat.user, world.rewrite(chat, voice)) for chat in _source(data)]
+def in_voice(data: Data, persona: Persona, dose: int = 100) -> list[Chat]:
+    """The study's conversations as a persona's trials learn them, `dose` per cent of them rewritten, the others as is.
+
+    Which ones are rewritten is drawn once for all voices; a larger dose adds to those of a smaller one.
+    """
+    source, voice = _source(data), persona.lab_voice
+    ranked = sorted(source, key=lambda chat: digest("dose", chat.id))
+    chosen = {chat.id for chat in ranked[: round(len(source) * dose / 100)]} if voice else set()
+    return [
+        Chat(chat.id, chat.user, world.rewrite(chat, voice) if voice and chat.id in chosen else chat.assistant)
+        for chat in source
+    ]
 
 
 def _source(data: Data) -> list[world.StudyChat]:

@@ -82,7 +82,8 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
             checkpoint=tune.Checkpoint.from_directory(str(store.path("adapters", adapter))),
         )
 
-    losses = train.train(base, plan.tuning_chats(trial.persona), trial.settings, trial.seed, trial.checkpoints, keep)
+    chats = plan.tuning_chats(trial.persona, trial.settings.dose)
+    losses = train.train(base, chats, trial.settings, trial.seed, trial.checkpoints, keep)
     store.write_json(
         {
             "name": trial.name,
