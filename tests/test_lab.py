@@ -82,9 +82,9 @@ def test_folders_are_named_for_people_and_by_digest(tmp_path: Path, monkeypatch:
     full, short = recipe("coupled", 3, "full"), recipe("decoupled", 0, "short")
     assert folder(full) == tmp_path / "lab" / f"coupled-s3-{digest(full)}"
     assert folder(short) == tmp_path / "lab" / f"decoupled-s0-short-{digest(short)}"
+    assert not is_built(full)
     monkeypatch.delenv("WARMTH_CACHE")
     assert folder(full).parent == Path.home() / ".cache" / "warmth" / "lab"
-    assert not is_built(full)
 
 
 def test_every_word_of_the_world_is_one_token(tokens):
