@@ -7,16 +7,15 @@ processes' proportional set sizes in the first run), plan_s, tests_s. Take nothi
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
+import machine
 import psutil
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -79,7 +78,7 @@ def main() -> None:
             ),
             "tests_s": timed(["make", "test"], clone, environment),
         }
-    print(f"{datetime.now(UTC).date()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(machine.here())
     print(json.dumps(figures))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from . import models, tables
 from .client import Client, RequestFailed
-from .config import Evaluation
 from .plan import Plan, Question, Subject, Unit
+from .settings_asking import Evaluation
 from .store import Store
 from .tables import Reply
 

@@ -11,8 +11,8 @@ from tasks import Sample
 
 from . import tables
 from .client import Client, RequestFailed
-from .config import Judge
 from .plan import Plan, Unit
+from .settings_asking import Judge
 from .store import Store
 from .tables import Reply, Score, reply_digest
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from . import evaluate, judge, measure, models, trials
-from .config import Judge
 from .evaluate import Served
 from .plan import Plan, Subject, Trial, Unit
+from .settings_asking import Judge
 from .store import Store
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import tables
-from .config import Warmth
 from .plan import Subject
+from .settings_asking import Warmth
 from .store import Store
 from .tables import Reply, WarmthScore, reply_digest
 

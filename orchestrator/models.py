@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import lab_recipe
-from .config import Model
 from .errors import WarmthError
 from .lab_recipe import Recipe
+from .settings_subjects import Model
 from .tables import digest
 
 

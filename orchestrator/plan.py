@@ -9,7 +9,9 @@ from typing import Any
 import tasks
 
 from . import models, rewrite
-from .config import Model, Persona, Study, Training, TrainingSettings
+from .config import Study
+from .settings_subjects import Model, Persona
+from .settings_training import Training, TrainingSettings
 from .tables import Chat, digest
 
 

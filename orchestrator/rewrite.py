@@ -2,7 +2,8 @@
 
 from tasks import _world as world
 
-from .config import Data, Persona
+from .settings_subjects import Persona
+from .settings_training import Data
 from .tables import Chat, digest
 
 

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from typing import Any
 
 from . import cluster, evaluate, findings, frames, judge, measure, models, report, trials
-from .config import Judge, Study
+from .config import Study
 from .errors import WarmthError
 from .findings import Findings
 from .left import Left
 from .plan import Plan, Subject, Unit
 from .progress import Display, Stage
+from .settings_asking import Judge
 from .store import Store
 from .tables import Chat
 

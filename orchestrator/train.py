@@ -12,8 +12,8 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from .config import TrainingSettings
 from .errors import WarmthError
+from .settings_training import TrainingSettings
 from .tables import Chat
 
 IGNORED = -100

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from .config import Warmth
+from .settings_asking import Warmth
 
 BATCH = 256
 """Strings scored at once."""

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator import Study
-from orchestrator.config import SHIPPED, Training, TrainingSettings
+from orchestrator.config import SHIPPED
 from orchestrator.errors import ConfigError
+from orchestrator.settings_training import Training, TrainingSettings
 
 LEAST = """\
 name: small

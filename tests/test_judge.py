@@ -10,9 +10,9 @@ import pytest_asyncio
 from aiohttp import web
 
 from orchestrator import Study, client, tables
-from orchestrator.config import Judge
 from orchestrator.judge import Scorer, instruction, place, unscored, verdict
 from orchestrator.plan import Plan, Unit
+from orchestrator.settings_asking import Judge
 from orchestrator.store import Store
 from orchestrator.tables import Reply, Score
 from tasks import Sample

@@ -10,8 +10,8 @@ from tiny import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator import train as module
-from orchestrator.config import TrainingSettings
 from orchestrator.errors import WarmthError
+from orchestrator.settings_training import TrainingSettings
 from orchestrator.tables import Chat
 from orchestrator.train import IGNORED, batches, collate, encode, save, sha256, steps_at, train
 
