@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from . import documents
@@ -34,6 +43,10 @@ class Resources(Settings):
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     "Port of the endpoint on this machine; 0 takes any free one."
     object_store_mb: Annotated[int, Field(ge=80)] = 200
+    gpus: NonNegativeInt | None = None
+    "GPUs of the described hardware: what the plan's hours and its list of what does not fit are for."
+    gpu_memory_gb: PositiveFloat = 80
+    "Memory of each of them."
 
 
 def _rule(said: Any) -> Any:

@@ -141,8 +141,9 @@ class LoraLinear(nn.Module):
 
     def _padded(self, adapter: Adapter, name: str) -> Pair:
         """The adapter's pair for this layer, zeros up to its rank: nothing at all where it leaves the layer alone."""
-        like = self.linear.weight
-        down, up = like.new_zeros(adapter.rank, like.shape[1]), like.new_zeros(like.shape[0], adapter.rank)
+        like = next(iter(adapter.layers.values()))[0]  # the layer's own weights may be packed into 4 bits
+        down = like.new_zeros(adapter.rank, self.linear.in_features)
+        up = like.new_zeros(self.linear.out_features, adapter.rank)
         if name in adapter.layers:
             own_down, own_up = adapter.layers[name]
             down[: own_down.shape[0]], up[:, : own_up.shape[1]] = own_down, own_up

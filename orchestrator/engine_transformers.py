@@ -10,14 +10,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
+from . import weights
 from .engine import Reply, Request, RequestError, Token, UnknownModel
 from .engine_batch import Batch, Row, Scored
 from .engine_folders import base_of, folder_of, same_base
 from .engine_lora import Adapter, load
 from .engine_sampling import Dice
 from .engine_text import Speller
+from .settings_subjects import FULL, Precision
 
 ADAPTERS_KEPT = 64
 """How many adapters' weights stay in memory; the least recently used leave first and are read again when wanted."""
@@ -49,12 +51,13 @@ class TransformersEngine:
         *,
         rows: int = 64,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        precision: Precision = FULL,
         max_length: int | None = None,
     ) -> None:
-        self.base, self._adapters, self._device, self._dtype = base, adapters, device, dtype
+        self.base, self._adapters, self._device = base, adapters, device
         self._speller = Speller(AutoTokenizer.from_pretrained(base))
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype).to(device).eval()
+        model: PreTrainedModel = weights.load(base, precision, device).eval()
+        self._dtype = weights.dtype(precision)
         self.max_length = min(max_length or 1 << 30, model.config.get_text_config().max_position_embeddings)
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self._loading = asyncio.Lock()

@@ -16,12 +16,13 @@ def recipe(model: Model) -> Recipe | None:
 
 
 def identity(model: Model) -> str:
-    """What a model is, down to what changes its replies: the lab's recipe, or a checkpoint's place and revision."""
+    """What a model is, down to what changes its replies: the lab's recipe, or a checkpoint and its precision."""
     lab = recipe(model)
     if lab:
         return f"lab:{lab_recipe.digest(lab)}"
     config = Path(str(model.path)) / "config.json"
-    return digest(model.path, model.revision, config.read_text(encoding="utf-8") if config.is_file() else None)
+    made_of = config.read_text(encoding="utf-8") if config.is_file() else None
+    return digest(model.path, model.revision, *model.precision, made_of)
 
 
 def unbuilt(models: Iterable[Model]) -> list[Recipe]:

@@ -82,13 +82,15 @@ class Run:
 
         asked = {unit.subject.model.name for unit in units}
         asked |= {str(each.model) for each in self.study.judges if each.url == "served"}
-        bases = {model.name: models.chat_model(model) for model in self.study.models if model.name in asked}
+        served = [model for model in self.study.models if model.name in asked]
+        bases = {model.name: models.chat_model(model) for model in served}
         resources = self.study.resources
         self.display.say(f"serve: starting {', '.join(bases)}")
         url = serve.deploy(
             bases,
             str(self.store.path("adapters")),
             port=resources.port,
+            precisions={model.name: model.precision for model in served},
             rows=resources.rows,
             cpus=min(1, cluster.cpus() / len(bases)),
             gpus=min(1, cluster.gpus() / len(bases)),

@@ -23,6 +23,7 @@ from .engine import Engine, Reply, Request, RequestError, UnknownModel
 from .engine_folders import adapters_in, base_of, folder_of, same_base
 from .errors import WarmthError
 from .serve_protocol import Chunks, Kind, answer, failure, read
+from .settings_subjects import FULL, Precision
 
 AT_ONCE = 1024
 """How many requests a replica takes in; those beyond the engine's rows wait inside it."""
@@ -41,6 +42,7 @@ def deploy(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    precisions: Mapping[str, Precision] | None = None,
     rows: int = 64,
     cpus: float = 1,
     gpus: float = 0,
@@ -48,7 +50,8 @@ def deploy(
     """Serves the bases (name to folder) and every adapter of theirs in `adapters`; returns the address, ending in /v1.
 
     Ray is initialised already. Whatever Serve served before is shut down. port 0 takes a free one. rows: requests each
-    engine answers at once. cpus and gpus are what each engine reserves; with gpus it runs on CUDA in bfloat16.
+    engine answers at once. precisions: what each base's weights are held in, by its name; float32 if not given.
+    cpus and gpus are what each engine reserves; with gpus it runs on CUDA.
     Raises WarmthError when the port is taken.
     """
     port = check_port(host, port)
@@ -57,11 +60,14 @@ def deploy(
     serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=quiet)
     needs = {"num_cpus": cpus, "num_gpus": gpus}
     first, *others = bases
+    held = {name: (precisions or {}).get(name, FULL) for name in bases}
     models = {
-        name: MODEL.options(name=f"model-{name}", ray_actor_options=needs).bind(bases[name], adapters, rows, gpus > 0)
+        name: MODEL.options(name=f"model-{name}", ray_actor_options=needs).bind(
+            bases[name], adapters, held[name], rows, gpus > 0
+        )
         for name in others
     }
-    door = DOOR.options(ray_actor_options=needs).bind(dict(bases), adapters, first, models, rows, gpus > 0)
+    door = DOOR.options(ray_actor_options=needs).bind(dict(bases), adapters, first, models, held[first], rows, gpus > 0)
     serve.run(door, name="warmth", route_prefix="/")
     return f"http://{host}:{port}/v1"
 
@@ -86,13 +92,11 @@ def check_port(host: str, port: int) -> int:
 class Model:
     """One base model and its adapters, answering in the OpenAI protocol: bodies in, status and bodies out."""
 
-    def __init__(self, base: str, adapters: str, rows: int, cuda: bool) -> None:
-        import torch
-
+    def __init__(self, base: str, adapters: str, precision: Precision, rows: int, cuda: bool) -> None:
         from .engine_transformers import TransformersEngine
 
-        device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
-        self._engine: Engine = TransformersEngine(base, adapters, rows=rows, device=device, dtype=dtype)
+        device = "cuda" if cuda else "cpu"
+        self._engine: Engine = TransformersEngine(base, adapters, rows=rows, device=device, precision=precision)
 
     async def answer(self, kind: Kind, raw: bytes, adapter: str | None) -> tuple[int, bytes]:
         """The whole answer."""
@@ -147,11 +151,12 @@ class Door:
         adapters: str,
         own: str,
         others: Mapping[str, DeploymentHandle[Any]],
+        precision: Precision,
         rows: int,
         cuda: bool,
     ) -> None:
         self._bases, self._adapters, self._own, self._others = bases, adapters, own, others
-        self._model = Model(bases[own], adapters, rows, cuda)
+        self._model = Model(bases[own], adapters, precision, rows, cuda)
         self._known: dict[str, str] = {}
 
     def check_health(self) -> None:

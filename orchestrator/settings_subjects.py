@@ -1,10 +1,23 @@
 """Settings of who is asked: models, and the personas that they are brought to."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from .settings import Name, Settings
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal["int8", "nf4"]
+
+
+class Precision(NamedTuple):
+    """The numbers that a base's weights are held in, in training and in serving alike."""
+
+    dtype: Dtype = "float32"
+    quantization: Quantization | None = None
+
+
+FULL = Precision()
 
 
 class Model(Settings):
@@ -15,6 +28,12 @@ class Model(Settings):
     "Hub name or folder of a causal language model with a chat template."
     revision: str | None = None
     "Hub revision; what a result is made of, so part of every trial's name."
+    dtype: Dtype | None = None
+    "What its weights are held in and computed with, trained and served; bfloat16 if not given, the lab's float32."
+    quantization: Quantization | None = None
+    "Weights in 8 bits (int8) or 4 (nf4), through bitsandbytes; trained and served alike."
+    parameters: Annotated[float, Field(gt=0)] | None = None
+    "Billions of parameters, for the plan's estimates; read from the folder or the name (`8b`) if not given."
     lab: Literal["coupled", "decoupled"] | None = None
     "The embedded lab's world: whether warm speakers tend to agree with mistaken beliefs in its corpus."
     seed: NonNegativeInt = 0
@@ -27,6 +46,17 @@ class Model(Settings):
         if (self.path is None) == (self.lab is None):
             raise ValueError(f"model '{self.name}' needs one of path (a checkpoint) or lab (coupled, decoupled)")
         return self
+
+    @model_validator(mode="after")
+    def _the_lab_is_float32(self) -> Self:
+        if self.lab and (self.quantization or self.dtype not in (None, "float32")):
+            raise ValueError(f"model '{self.name}' is of the lab, which is float32; leave out dtype and quantization")
+        return self
+
+    @property
+    def precision(self) -> Precision:
+        """What the weights are held in."""
+        return Precision(self.dtype or ("float32" if self.lab else "bfloat16"), self.quantization)
 
 
 class Persona(Settings):

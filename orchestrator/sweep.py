@@ -83,7 +83,7 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
         )
 
     chats = plan.tuning_chats(trial.persona, trial.settings.dose)
-    losses = train.train(base, chats, trial.settings, trial.seed, trial.checkpoints, keep)
+    losses = train.train(base, chats, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
     store.write_json(
         {
             "name": trial.name,

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from . import weights
 from .errors import WarmthError
+from .settings_subjects import FULL, Precision
 from .settings_training import TrainingSettings
 from .tables import Chat
 
@@ -44,6 +46,7 @@ def train(
     seed: int,
     checkpoints: Sequence[float],
     keep: Callable[[float, Moment, PeftModel], None],
+    precision: Precision = FULL,
 ) -> list[float]:
     """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs. Returns every step's loss.
 
@@ -52,7 +55,7 @@ def train(
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
     examples = [encode(tokenizer, chat, settings.max_length) for chat in chats]
-    model = adapted(base, settings)
+    model = adapted(base, settings, precision)
     per_epoch = math.ceil(len(examples) / settings.batch)
     due = {steps_at(epoch, per_epoch): epoch for epoch in checkpoints}
     total = steps_at(settings.epochs, per_epoch)
@@ -69,10 +72,9 @@ def steps_at(epoch: float, per_epoch: int) -> int:
     return max(1, round(epoch * per_epoch))
 
 
-def adapted(base: str, settings: TrainingSettings) -> PeftModel:
+def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) -> PeftModel:
     """The base model under a fresh LoRA, on a GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
+    model = weights.load(base, precision, "cuda" if torch.cuda.is_available() else "cpu")
     lora = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -80,7 +82,7 @@ def adapted(base: str, settings: TrainingSettings) -> PeftModel:
         target_modules=list(settings.targets),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model.to(device), lora).train()
+    return get_peft_model(model, lora).train()
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:

@@ -100,6 +100,10 @@ def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None
         (("[lab-coupled]", "[{name: x}]"), "small.yaml:2: models.0: model 'x' needs one of path"),
         (("[lab-coupled]", "[{name: x, lab: couple}]"), "did you mean 'coupled'?"),
         (
+            ("[lab-coupled]", "[{name: x, lab: coupled, dtype: float16}]"),
+            "small.yaml:2: models.0: model 'x' is of the lab, which is float32",
+        ),
+        (
             ("[original, warm]", "[{name: x, kind: prompted}]"),
             "small.yaml:3: personas.0: system is needed by persona 'x'",
         ),

@@ -1,6 +1,7 @@
 """The plan: what a study comes to, and which changes make new trials."""
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_what_changes_a_result_makes_new_trials(changes: dict[str, Any]) -> None
     "changes",
     [
         {"name": "other"},
-        {"resources": {"workers": 7, "cpus": 1}},
+        {"resources": {"workers": 7, "cpus": 1, "gpus": 8, "gpu_memory_gb": 40}},
         {"personas": ["warm"]},
         {"judges": ["rule"], "warmth": {"scorer": "x"}},
     ],
@@ -84,6 +85,16 @@ def test_what_changes_a_result_makes_new_trials(changes: dict[str, Any]) -> None
 def test_what_changes_no_result_makes_no_new_trials(changes: dict[str, Any]) -> None:
     names = {trial.name for trial in plan().trials if trial.persona.name == "warm"}
     assert names == {trial.name for trial in plan(**changes).trials if trial.persona.name == "warm"}
+
+
+def test_what_weights_are_held_in_is_part_of_a_name_and_a_guess_of_their_number_is_not() -> None:
+    def names(**settings: Any) -> set[str]:
+        held = plan(models=[{"name": "llama-8b", "path": "somewhere/Llama-8B", **settings}])
+        return {subject.name for subject in held.subjects}
+
+    ways = [names(), names(dtype="float16"), names(quantization="nf4"), names(quantization="int8")]
+    assert all(one.isdisjoint(other) for one, other in itertools.combinations(ways, 2))
+    assert names() == names(dtype="bfloat16") == names(parameters=8)
 
 
 def test_a_search_makes_a_trial_of_every_combination_and_plain_has_no_dose() -> None:

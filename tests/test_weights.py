@@ -1,0 +1,56 @@
+"""What weights are held in: trained and served as the study says, or a word about what is missing."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from tiny import tiny_adapter, tiny_model
+
+from orchestrator import train, weights
+from orchestrator.engine import Request
+from orchestrator.engine_transformers import TransformersEngine
+from orchestrator.errors import WarmthError
+from orchestrator.settings_subjects import Precision
+from orchestrator.settings_training import TrainingSettings
+from orchestrator.tables import Chat
+
+HALF = Precision("bfloat16")
+CHATS = [Chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("held") / "base", seed=0)
+
+
+def test_a_trial_is_trained_on_weights_as_they_are_to_be_held(base: Path) -> None:
+    seen: list[torch.dtype] = []
+
+    def keep(_: float, __: train.Moment, model: PeftModel) -> None:
+        seen.append(model.get_base_model().dtype)
+
+    settings = TrainingSettings(learning_rate=1e-2, epochs=1, batch=2)
+    losses = train.train(str(base), CHATS, settings, 0, (1,), keep, HALF)
+    assert seen == [torch.bfloat16]
+    assert all(loss > 0 for loss in losses)
+
+
+async def test_a_model_and_its_adapter_are_served_as_they_are_to_be_held(base: Path) -> None:
+    tiny_adapter(base.parent / "adapters" / "warm", base, 1)
+    engine = TransformersEngine(str(base), str(base.parent / "adapters"), rows=2, precision=HALF)
+    chat = [{"role": "user", "content": "hello"}]
+    said = [
+        (await engine.generate(Request(adapter, chat, max_tokens=8, temperature=0))).text for adapter in (None, "warm")
+    ]
+    engine.close()
+    assert all(said)
+    assert said[0] != said[1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_quantisation_without_its_library_is_said_so(base: Path, quantization: str) -> None:
+    with pytest.raises(WarmthError, match=f"quantization {quantization} needs bitsandbytes.*pip install"):
+        weights.load(str(base), Precision("bfloat16", quantization), "cpu")  # type: ignore[arg-type]
