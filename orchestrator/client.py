@@ -1,8 +1,11 @@
 """Asks any OpenAI-protocol endpoint: patient, bounded, and exact about what failed."""
 
 import asyncio
+import email.utils
+import json
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,14 +15,28 @@ import aiohttp
 PATIENCE = (0.2, 0.5, 1, 2, 5, 10)
 """Seconds between attempts when an endpoint is busy or away; each is stretched by up to half at random."""
 
+WITHHELD = ("content_filter", "refusal")
+"""Reasons to finish that say that the endpoint would not answer."""
+
 
 class RequestFailed(Exception):
     """An endpoint refused a request, or could not be reached in all attempts."""
 
 
+class _Again(Exception):
+    """An attempt that failed for now; `after` is how long the endpoint wants to be left alone."""
+
+    def __init__(self, why: str, after: float = 0) -> None:
+        super().__init__(why)
+        self.after = after
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint said to one conversation; `seconds` includes waiting and further attempts."""
+    """What an endpoint said to one conversation; `seconds` includes waiting and further attempts.
+
+    `finish_reason` is the endpoint's own; "refusal" where it gave its refusal in place of a reply.
+    """
 
     text: str
     finish_reason: str | None
@@ -29,57 +46,126 @@ class Answer:
 
 
 class Client:
-    """One endpoint. At most `in_flight` requests are open at once; use as `async with`."""
+    """One endpoint. At most `in_flight` requests are open at once; `close` it, or use it as `async with`."""
 
     def __init__(self, url: str, key: str | None = None, in_flight: int = 64, timeout: float = 300) -> None:
-        self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._url, self._key = url.rstrip("/"), (key or "").strip()
+        self._headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._open = asyncio.Semaphore(in_flight)
+        self._patience = 2 * timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=self._timeout
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the endpoint."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def chat(self, model: str, messages: list[dict[str, str]], **sampling: Any) -> Answer:
         """One reply. `sampling` is sent as it is (temperature, max_tokens, seed). Raises RequestFailed."""
         async with self._open:
             began = time.perf_counter()
-            said = await self._post("/chat/completions", {"model": model, "messages": messages, **sampling})
+            said = await self._ask("/chat/completions", {"model": model, "messages": messages, **sampling})
         return _answer(said, time.perf_counter() - began)
 
-    async def _post(self, path: str, body: dict[str, Any]) -> Any:
-        why = ""
+    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        """As many attempts as patience lasts; none begins later than twice the time that one may take."""
+        deadline, why, after = time.monotonic() + self._patience, "", 0.0
         for pause in (0, *PATIENCE):
-            await asyncio.sleep(pause * random.uniform(1, 1.5))
+            wait = max(after, pause * random.uniform(1, 1.5))
+            if time.monotonic() + wait > deadline:
+                break
+            await asyncio.sleep(wait)
             try:
-                async with self._session.post(self._url + path, json=body) as response:
-                    if response.status == 200:
-                        return await response.json()
-                    why = f"{response.status}: {(await response.text())[:300]}"
-                    if response.status not in (408, 409, 429) and response.status < 500:
-                        break
+                return await self._post(path, body)
+            except _Again as failure:
+                why, after = str(failure), failure.after
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                why = f"{type(error).__name__}: {error}"
+                why, after = f"{type(error).__name__}: {self._safe(str(error))}", 0
         raise RequestFailed(f"{self._url}{path}: {why}")
+
+    async def _post(self, path: str, body: dict[str, Any]) -> Any:
+        async with self._connected().post(self._url + path, json=body) as response:
+            text = self._safe((await response.read()).decode("utf-8", "replace"))
+            if response.status != 200:
+                raise self._refusal(response.status, text, path, _after(response.headers))
+        try:
+            said = json.loads(text)
+        except ValueError as error:
+            raise _Again(f"200 with half an answer, or none in JSON: {text[:300]}") from error
+        if isinstance(said, dict) and said.get("error") and not said.get("choices"):
+            code = said["error"].get("code") if isinstance(said["error"], dict) else None
+            raise self._refusal(code if isinstance(code, int) else 500, f"200 with an error: {text}", path, 0)
+        return said
+
+    def _refusal(self, status: int, text: str, path: str, after: float) -> Exception:
+        """What another attempt may cure, and what it may not: a request that is wrong, an account that is empty."""
+        why = f"{status}: {text[:300]}"
+        passing = status in (408, 409, 425, 429) or status >= 500
+        if passing and "insufficient_quota" not in text:
+            return _Again(why, after)
+        return RequestFailed(f"{self._url}{path}: {why}")
+
+    def _connected(self) -> aiohttp.ClientSession:
+        """The connections; made when they are first needed, as they belong to the event loop that is running then."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=self._timeout
+            )
+        return self._session
+
+    def _safe(self, text: str) -> str:
+        """What came back, without the key: some endpoints repeat what they were sent. Words like `none` are no keys."""
+        return text.replace(self._key, "[key]") if len(self._key) >= 8 else text
+
+
+def _after(headers: Mapping[str, str]) -> float:
+    """The seconds that a Retry-After header asks for, given as such or as a date."""
+    said = headers.get("Retry-After", "")
+    if said.replace(".", "", 1).isdigit():
+        return float(said)
+    try:
+        return max(0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return 0
 
 
 def _answer(said: Any, seconds: float) -> Answer:
     try:
         choice, usage = said["choices"][0], said.get("usage") or {}
+        text, reason = _said(choice["message"], choice.get("finish_reason"))
         return Answer(
-            choice["message"]["content"] or "",
-            choice.get("finish_reason"),
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
-            seconds,
+            _storable(text), reason, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), seconds
         )
     except (LookupError, TypeError, AttributeError) as error:
         raise RequestFailed(f"the endpoint's answer is not a chat completion: {str(said)[:300]}") from error
+
+
+def _said(message: Any, reason: Any) -> tuple[str, str | None]:
+    """The text of a message and why it ended; a refusal that comes beside an empty message is the text."""
+    reason = reason if isinstance(reason, str) else None
+    if isinstance(message.get("content"), str):
+        return message["content"], reason
+    if message.get("refusal"):
+        return str(message["refusal"]), "refusal"
+    if reason in WITHHELD:
+        return "", reason
+    raise RequestFailed(f"the endpoint's answer holds no text (finish_reason {reason})")
+
+
+def _count(tokens: Any) -> int | None:
+    return tokens if isinstance(tokens, int) else None
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair is valid in JSON and in no table."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -56,28 +56,29 @@ class Asker:
 
     def __init__(self, plan: Plan, folder: Path, url: str, adapters: Mapping[str, str], in_flight: int) -> None:
         self._plan, self._store, self._adapters = plan, Store(folder), adapters
-        self._url, self._in_flight = url, in_flight
-        self._client: Client | None = None
+        self._client = Client(url, in_flight=in_flight)
 
     async def do(self, unit: Unit) -> int:
         """Ask what is missing in a unit; the number of replies that failed."""
-        if self._client is None:
-            self._client = await Client(self._url, in_flight=self._in_flight).__aenter__()
         served = served_as(unit.subject, self._adapters)
         questions = missing(self._plan, self._store, unit, served)
-        replies = await asyncio.gather(*(self._ask(self._client, unit.subject, served, each) for each in questions))
+        replies = await asyncio.gather(*(self._ask(unit.subject, served, each) for each in questions))
         if replies:
             before = self._store.read_rows(Reply, *place(unit))
             self._store.write_rows(tables.merge(before, replies), Reply, *place(unit))
         return sum(reply.error is not None for reply in replies)
 
-    async def _ask(self, client: Client, subject: Subject, served: Served, question: Question) -> Reply:
+    async def close(self) -> None:
+        """Let go of the endpoint."""
+        await self._client.close()
+
+    async def _ask(self, subject: Subject, served: Served, question: Question) -> Reply:
         asked, system = self._plan.study.evaluation, subject.persona.system
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": question.prompt})
         said, error = None, None
         try:
-            said = await client.chat(
+            said = await self._client.chat(
                 served.name,
                 messages,
                 temperature=asked.temperature,

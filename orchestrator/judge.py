@@ -81,9 +81,8 @@ class Scorer:
 
     def __init__(self, judge: Judge, plan: Plan, folder: Path, url: str, in_flight: int) -> None:
         self._judge, self._plan, self._store = judge, plan, Store(folder)
-        self._url = url if judge.url == "served" else judge.url
-        self._in_flight = in_flight
-        self._client: Client | None = None
+        key = os.environ.get(judge.api_key_env) if judge.api_key_env else None
+        self._client = Client(url if judge.url == "served" else str(judge.url), key, in_flight)
 
     async def do(self, unit: Unit) -> int:
         """Score what is not scored in a unit; the number of verdicts that could not be had."""
@@ -104,13 +103,9 @@ class Scorer:
 
     async def close(self) -> None:
         """Let go of the endpoint."""
-        if self._client is not None:
-            await self._client.__aexit__(None, None, None)
+        await self._client.close()
 
     async def _ask(self, sample: Sample, reply: Reply) -> Score:
-        if self._client is None:
-            key = os.environ.get(self._judge.api_key_env) if self._judge.api_key_env else None
-            self._client = await Client(str(self._url), key, self._in_flight).__aenter__()
         question = [{"role": "user", "content": instruction(sample, reply.prompt, reply.reply or "")}]
         try:
             said = await self._client.chat(

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 import tasks
 from tasks import BELIEFS, CONTEXTS
 
-from .settings import Name, Settings, Several, one_of
+from .settings import Name, Settings, Several, Url, Variable, one_of
 
 
 class Evaluation(Settings):
@@ -60,12 +60,16 @@ class Judge(Settings):
 
     name: Name
     kind: Literal["rule", "llm"] = "llm"
-    url: str | None = None
+    url: Url | None = None
     "llm: the endpoint, for instance https://api.openai.com/v1; `served` is the run's own endpoint."
     model: str | None = None
     "llm: the model to ask."
-    api_key_env: str | None = None
+    api_key_env: Variable | None = None
     "llm: the environment variable that holds the key; the key itself never stands in a file."
+    usd_in: NonNegativeFloat = 0
+    "llm: dollars per million tokens of prompts."
+    usd_out: NonNegativeFloat = 0
+    "llm: dollars per million tokens of verdicts."
     max_tokens: PositiveInt = 200
 
     @model_validator(mode="after")

@@ -1,7 +1,11 @@
 """The client against a real server on loopback that misbehaves as endpoints do."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +116,127 @@ async def test_an_endpoint_that_hangs(endpoint: Endpoint) -> None:
         await ask(await endpoint(hang), timeout=0.1)
 
 
+async def test_half_an_answer_is_asked_for_again(endpoint: Endpoint) -> None:
+    tries = 0
+
+    async def cut_off(request: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        if tries > 2:
+            return completion("Hi")
+        half = completion("Hi").body[:30]  # type: ignore[index]
+        if tries == 1:
+            return web.Response(body=half, content_type="application/json")
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(half)
+        assert request.transport is not None
+        request.transport.close()
+        return response  # type: ignore[return-value]
+
+    assert (await ask(await endpoint(cut_off))).text == "Hi"
+    assert tries == 3
+
+
+async def test_an_endpoint_that_only_ever_half_answers_is_said_so(endpoint: Endpoint) -> None:
+    async def cut_off(_: web.Request) -> web.Response:
+        return web.Response(text='{"choices": [{"mess', content_type="application/json")
+
+    with pytest.raises(RequestFailed, match="half an answer"):
+        await ask(await endpoint(cut_off))
+
+
+@pytest.mark.parametrize(("code", "tries"), [(400, 1), (502, 3), ("rate_limited", 3)])
+async def test_an_error_that_comes_as_a_success(endpoint: Endpoint, code: object, tries: int) -> None:
+    seen = 0
+
+    async def error(_: web.Request) -> web.Response:
+        nonlocal seen
+        seen += 1
+        return web.json_response({"error": {"message": "no such luck", "code": code}})
+
+    with pytest.raises(RequestFailed, match=r"200 with an error.*no such luck"):
+        await ask(await endpoint(error))
+    assert seen == tries
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "reason"),
+    [
+        ({"message": {"content": None, "refusal": "I will not."}, "finish_reason": "stop"}, "I will not.", "refusal"),
+        ({"message": {"content": None}, "finish_reason": "content_filter"}, "", "content_filter"),
+        ({"message": {"content": "So far"}, "finish_reason": "content_filter"}, "So far", "content_filter"),
+        ({"message": {"content": "Half \ud800"}, "finish_reason": 7}, "Half ?", None),
+    ],
+)
+async def test_what_an_endpoint_withholds_is_told_by_the_reason(
+    endpoint: Endpoint, choice: object, text: str, reason: str | None
+) -> None:
+    async def withhold(_: web.Request) -> web.Response:
+        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": "many"}})
+
+    said = await ask(await endpoint(withhold))
+    assert (said.text, said.finish_reason, said.prompt_tokens) == (text, reason, None)
+
+
+async def test_a_message_without_text_is_no_answer(endpoint: Endpoint) -> None:
+    async def call_a_tool(_: web.Request) -> web.Response:
+        return web.json_response({"choices": [{"message": {"content": None}, "finish_reason": "tool_calls"}]})
+
+    with pytest.raises(RequestFailed, match=r"holds no text.*tool_calls"):
+        await ask(await endpoint(call_a_tool))
+
+
+async def test_an_endpoint_is_left_alone_for_as_long_as_it_wants(endpoint: Endpoint) -> None:
+    times: list[float] = []
+
+    async def limited(_: web.Request) -> web.Response:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            return web.Response(status=429, headers={"Retry-After": "0.3"})
+        return completion("Hi")
+
+    assert (await ask(await endpoint(limited))).text == "Hi"
+    assert times[1] - times[0] >= 0.3
+
+
+async def test_an_endpoint_that_wants_to_be_left_alone_for_hours_has_failed(endpoint: Endpoint) -> None:
+    async def limited(_: web.Request) -> web.Response:
+        return web.Response(status=429, text="tomorrow", headers={"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"})
+
+    with pytest.raises(RequestFailed, match="429: tomorrow"):
+        await ask(await endpoint(limited))
+
+
+async def test_an_empty_account_is_not_asked_again(endpoint: Endpoint) -> None:
+    tries = 0
+
+    async def broke(_: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        return web.json_response({"error": {"code": "insufficient_quota"}}, status=429)
+
+    with pytest.raises(RequestFailed, match="insufficient_quota"):
+        await ask(await endpoint(broke))
+    assert tries == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_an_endpoint_that_repeats_the_key_does_not_give_it_away(endpoint: Endpoint, status: int) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        said = f"{'x' * 280}you sent {dict(request.headers)}"
+        if status == 200:
+            return completion(said)
+        return web.json_response({"error": said}, status=status)
+
+    try:
+        shown = repr(await ask(await endpoint(echo), key=" sk-planted-0123456789\n"))
+    except RequestFailed as failed:
+        shown = str(failed)
+    assert "sk-" not in shown
+    assert "you sent" in shown
+
+
 @pytest.mark.parametrize("body", ["{}", '{"choices": []}', '{"choices": [{"message": null}]}', "[]"])
 async def test_an_answer_of_another_shape(endpoint: Endpoint, body: str) -> None:
     async def odd(_: web.Request) -> web.Response:
@@ -136,3 +261,28 @@ async def test_no_more_than_so_many_at_once(endpoint: Endpoint) -> None:
     async with Client(url, in_flight=3) as client:
         await asyncio.gather(*(client.chat("m", [{"role": "user", "content": str(i)}]) for i in range(12)))
     assert most == 3
+
+
+async def test_as_many_as_may_be_open_are_open(endpoint: Endpoint) -> None:
+    at_once, waiting = 0, asyncio.Event()
+
+    async def hold(_: web.Request) -> web.Response:
+        nonlocal at_once
+        at_once += 1
+        if at_once == 64:
+            waiting.set()
+        await asyncio.wait_for(waiting.wait(), 5)
+        return completion("Hi")
+
+    async with Client(await endpoint(hold), in_flight=64) as client:
+        asked = (client.chat("m", [{"role": "user", "content": str(i)}]) for i in range(128))
+        assert len(await asyncio.gather(*asked)) == 128
+
+
+def test_the_client_costs_less_than_two_milliseconds_a_request(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, root / "benchmarks" / "client.py"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["cpu_ms_per_request"] < 2
+    assert found["at_once"] == found["in_flight"] == 64

@@ -170,3 +170,26 @@ def test_the_plan_imports_neither_torch_nor_ray(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        {"api_key_env": "sk-planted"},
+        {"api_key": "sk-planted"},
+        {"url": "https://me:sk-planted@somewhere/v1"},
+        {"url": "https://somewhere/v1?key=sk-planted"},
+        {"api_key_env": "KEY", "max_tokens": "sk-planted"},
+    ],
+)
+def test_a_key_that_is_put_into_a_study_is_refused_and_not_said_again(tmp_path: Path, judge: dict[str, str]) -> None:
+    judges = [{"name": "grader", "url": "https://somewhere/v1", "model": "m", **judge}]
+    with pytest.raises(ValidationError) as raised:
+        Study(
+            name="s", models=["lab-coupled"], personas=["original"], evaluation={"tasks": ["lab_facts"]}, judges=judges
+        )
+    assert "sk-planted" not in str(raised.value)
+    if "max_tokens" not in judge:
+        said = mistakes(tmp_path, LEAST.replace("[rule]", json.dumps(judges)))
+        assert said
+        assert "sk-planted" not in "".join(said)
