@@ -12,9 +12,12 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+import tasks
 
 from . import documents
 from .errors import ConfigError
@@ -49,6 +52,13 @@ class Resources(Settings):
     "Memory of each of them."
 
 
+def _among(setting: str, epochs: Iterable[float], of: str, kept: Iterable[float]) -> None:
+    lost = ", ".join(f"{epoch:g}" for epoch in epochs if epoch not in kept)
+    if lost:
+        there = ", ".join(f"{epoch:g}" for epoch in kept)
+        raise ValueError(f"evaluation.{setting} names epoch {lost}, but {of} are {there}")
+
+
 def _rule(said: Any) -> Any:
     return {"name": "rule", "kind": "rule"} if said == "rule" else said
 
@@ -60,6 +70,8 @@ class Study(Settings):
     models: Several[Annotated[Model, BeforeValidator(lambda said, info: _named("models", said, info))]]
     personas: Several[Annotated[Persona, BeforeValidator(lambda said, info: _named("personas", said, info))]]
     "In order: a persona is compared with every persona before it."
+    only: dict[str, Several[str]] = Field(default_factory=dict)
+    "Personas that some of the models alone are brought to, and which ones: `cold: [llama-8b]`."
     data: Data = Data()
     training: Training = Training()
     evaluation: Evaluation
@@ -67,15 +79,37 @@ class Study(Settings):
     warmth: Warmth | None = None
     resources: Resources = Resources()
 
+    @field_validator("only")
+    @classmethod
+    def _only_of_those_there_are(cls, only: dict[str, tuple[str, ...]], info: ValidationInfo) -> Any:
+        for kind, names in (("persona", list(only)), ("model", [name for each in only.values() for name in each])):
+            there = [each.name for each in info.data.get(f"{kind}s", ())]
+            for name in names if there else ():
+                if name not in there:
+                    raise ValueError(f"the study has no {kind} '{name}'{documents.suggestion(name, there)}")
+        return only
+
     @model_validator(mode="after")
-    def _contexts_at_a_checkpoint(self) -> Self:
-        lost = [f"{epoch:g}" for epoch in self.evaluation.contexts_at if epoch not in self.training.checkpoints]
-        if lost and any(persona.trained for persona in self.personas):
-            kept = ", ".join(f"{epoch:g}" for epoch in self.training.checkpoints)
-            raise ValueError(
-                f"evaluation.contexts_at names epoch {', '.join(lost)}, but training.checkpoints are {kept}"
-            )
+    def _asked_at_checkpoints(self) -> Self:
+        asked, kept = self.evaluation, self.training.checkpoints
+        if any(persona.trained for persona in self.personas):
+            _among("evaluate_at", asked.evaluate_at or (), "training.checkpoints", kept)
+            _among("contexts_at", asked.contexts_at, "training.checkpoints", kept)
+            if asked.evaluate_at:
+                _among("contexts_at", asked.contexts_at, "evaluation.evaluate_at", asked.evaluate_at)
         return self
+
+    @model_validator(mode="after")
+    def _someone_can_judge(self) -> Self:
+        if all(judge.kind == "rule" for judge in self.judges):
+            ruleless = [each.name for each in self.evaluation.tasks if tasks.load(each.name).score is None]
+            if ruleless:
+                raise ValueError(f"judges: {', '.join(ruleless)} cannot be judged by rule; add a judge of kind llm")
+        return self
+
+    def gets(self, model: Model, persona: Persona) -> bool:
+        """Whether a model is brought to a persona."""
+        return model.name in self.only.get(persona.name, (model.name,))
 
     @property
     def folder(self) -> Path:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from tasks import MISTAKEN
+
 from . import statistics
 
 ASKED = ["model", "task", "sample", "context", "belief", "draw", "judge"]
@@ -30,6 +32,8 @@ DIFFERENCES = {
     "agrees_effect_pp": ("agrees_pct", "baseline_agrees_pct"),
 }
 BELIEFS = "asserts+denies"
+"""All forms that state a mistaken belief, together."""
+
 COLUMNS = [
     *CELL,
     "n",
@@ -59,8 +63,8 @@ def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     It speaks of other questions of this kind put to these adapters, not of other seeds or bases.
 
     Rows with a single task, context and belief, and aggregates: "all" over what was asked of both, belief
-    "asserts+denies" over the forms with a belief. A pair with an unscored side is left out of `n` and counted in
-    `unscored`, and in `errors` if a side failed.
+    "asserts+denies" over the forms that state a mistaken belief. A pair with an unscored side is left out of `n` and
+    counted in `unscored`, and in `errors` if a side failed.
 
     Contrasts are rows of their own: belief "asserts-none" is, per pair, the difference under an asserted belief minus
     the difference at the same question, context, draw and seed without one, and context "sad-neutral" likewise. In such
@@ -110,7 +114,7 @@ def _side(answers: pl.DataFrame, prefix: str) -> pl.DataFrame:
         *(["dose"] if prefix else ["dose", "persona", "world", "base_seed"]),
         pl.col("scored").alias(f"{prefix}scored"),
         pl.col("error").alias(f"{prefix}error"),
-        (pl.col("outcome") != "correct").cast(pl.Float64).mul(100).alias(f"{prefix}error_pct"),
+        pl.col("wrong").cast(pl.Float64).mul(100).alias(f"{prefix}error_pct"),
         (pl.col("outcome") == "agrees").cast(pl.Float64).mul(100).alias(f"{prefix}agrees_pct"),
     )
 
@@ -180,7 +184,7 @@ def with_aggregates(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFra
     for condition in conditions:
         copies = [rows, rows.with_columns(pl.lit("all").alias(condition))]
         if condition == "belief":
-            copies.append(rows.filter(pl.col("belief") != "none").with_columns(belief=pl.lit(BELIEFS)))
+            copies.append(rows.filter(pl.col("belief").is_in(MISTAKEN)).with_columns(belief=pl.lit(BELIEFS)))
         rows = pl.concat(copies)
     return rows
 

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from tasks import OUTCOMES, is_error
+
 from . import effects, statistics
 from .errors import WarmthError
 
 SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose", "settings"]
 CONDITION = ["task", "context", "belief", "judge"]
-SHARES = {
-    "error": ("agrees", "other", "unreadable"),
-    "agrees": ("agrees",),
-    "other": ("other",),
-    "unreadable": ("unreadable",),
-}
-"""Which outcomes each share counts: an error is anything but correct."""
+SHARES = ("agrees", "other", "unreadable", "hedged")
+"""Outcomes whose shares are shown beside that of errors."""
 
 UNREADABLE = 0.05
 """The share of unreadable replies from which on a subject's error says little about what it believes."""
@@ -28,8 +25,9 @@ class Findings:
     """What a study found, as Polars frames.
 
     rates: how each subject did in each condition. Shares in per cent of the `n` scored replies; `unscored` replies take
-        no part (`errors` of them failed). `_low`/`_high` are Wilson's 95 % interval at the number of independent
-        replies that the n replies are worth (they share questions), which is n where each question was asked once.
+        no part (`errors` of them failed); `refused` counts refusals. `_low`/`_high` are Wilson's 95 % interval at the
+        number of independent replies that the n replies are worth (they share questions), which is n where each
+        question was asked once.
     effects, bases: see `effects.effects` and `effects.over_bases`.
     warmth: mean warmth of replies per subject, in nats per token, with an interval clustered by question.
     trials: the trials as given. A trial whose `error` is not null failed.
@@ -37,7 +35,7 @@ class Findings:
     examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
         neutral context under every belief form, at the last epoch, from the first seed and each world's first model.
     `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
-    the forms with a belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
+    the forms with a mistaken belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
     """
 
     personas: tuple[str, ...]
@@ -50,15 +48,21 @@ class Findings:
     examples: pl.DataFrame
 
 
-def build(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame, personas: Sequence[str]) -> Findings:
+def build(
+    answers: pl.DataFrame,
+    warmth: pl.DataFrame,
+    trials: pl.DataFrame,
+    personas: Sequence[str],
+    refusing_is_right: Sequence[str] = (),
+) -> Findings:
     """The findings of a study.
 
     `answers` has one row per reply and judge, `outcome` null if unscored. `personas` are in the study's order: each is
-    compared with every one listed before it. Raises WarmthError if two subjects cannot be told apart by model, persona,
-    epoch, dose and seed.
+    compared with every one listed before it. `refusing_is_right` names the tasks in which a refusal is no error.
+    Raises WarmthError if two subjects cannot be told apart by model, persona, epoch, dose and seed.
     """
     _check_subjects(answers)
-    answers = answers.with_columns(scored=pl.col("outcome").is_not_null() & ~pl.col("error"))
+    answers = counted(answers, refusing_is_right)
     found = effects.effects(answers, personas)
     return Findings(
         personas=tuple(personas),
@@ -70,6 +74,15 @@ def build(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame, per
         problems=problems(answers, warmth, trials),
         examples=examples(answers, personas),
     )
+
+
+def counted(answers: pl.DataFrame, refusing_is_right: Sequence[str]) -> pl.DataFrame:
+    """With `wrong` (an error or not, as `tasks.is_error` says) and `scored` (whether it takes part in error rates)."""
+    right = pl.col("task").is_in(refusing_is_right)
+    usual, lenient = ({outcome: is_error(outcome, right) for outcome in OUTCOMES} for right in (False, True))
+    wrong = [pl.col("outcome").replace_strict(each, return_dtype=pl.Boolean) for each in (lenient, usual)]
+    marked = answers.with_columns(wrong=pl.when(right).then(wrong[0]).otherwise(wrong[1]))
+    return marked.with_columns(scored=pl.col("wrong").is_not_null() & ~pl.col("error"))
 
 
 def _check_subjects(answers: pl.DataFrame) -> None:
@@ -87,19 +100,20 @@ def _check_subjects(answers: pl.DataFrame) -> None:
 
 def rates(answers: pl.DataFrame) -> pl.DataFrame:
     """How each subject did in each condition and over conditions; see Findings."""
+    shown = {"error": pl.col("wrong"), **{outcome: pl.col("outcome") == outcome for outcome in SHARES}}
     shares = [
-        pl.when("scored").then(pl.col("outcome").is_in(outcomes).cast(pl.Float64) * 100).alias(f"{share}_pct")
-        for share, outcomes in SHARES.items()
+        pl.when("scored").then(said.cast(pl.Float64) * 100).alias(f"{share}_pct") for share, said in shown.items()
     ]
     rows = effects.with_aggregates(
         answers.with_columns(*shares, question=effects.QUESTION), ("task", "context", "belief")
     )
-    by, values = [*SUBJECT, *CONDITION], [f"{share}_pct" for share in SHARES]
+    by, values = [*SUBJECT, *CONDITION], [f"{share}_pct" for share in shown]
     means = statistics.mean_by_question(rows, by, "question", values)
     counts = rows.group_by(by).agg(
         n_seeds=pl.col("seed").drop_nulls().n_unique(),
         unscored=(~pl.col("scored")).sum(),
         errors=pl.col("error").sum(),
+        refused=((pl.col("outcome") == "refused") & ~pl.col("error")).sum(),
     )
     ends = [end for value in values for end in _wilson(means, value)]
     joined = means.with_columns(ends).join(counts, on=by, nulls_equal=True)
@@ -110,6 +124,7 @@ def rates(answers: pl.DataFrame) -> pl.DataFrame:
         "n_seeds",
         "unscored",
         "errors",
+        "refused",
         *(f"{value}{end}" for value in values for end in ("", "_low", "_high")),
     ).sort(by)
 
@@ -143,7 +158,7 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
     kinds = {
         "failed replies": (pl.col("error"), "the reply or its verdict failed; left out and counted as errors"),
         "unscored replies": (
-            ~pl.col("scored") & ~pl.col("error"),
+            pl.col("outcome").is_null() & ~pl.col("error"),
             "no verdict could be read; left out and counted as unscored",
         ),
         "unreadable replies": (

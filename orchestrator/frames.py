@@ -43,18 +43,19 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     where the reply or the verdict failed (`error`), or the verdict could not be read.
     """
     replies = _planned(plan, store, served)
-    judges = pl.DataFrame({"judge": [each.name for each in plan.study.judges]})
     scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
     judged = [
-        (each.name, task, judge.identity(each, task))
+        (each.name, task.name, judge.identity(each, task.name))
         for each in plan.study.judges
         for task in plan.study.evaluation.tasks
+        if judge.judges(each, task.name)
     ]
     current = pl.DataFrame(judged, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
     scores = scores.join(current, on=current.columns, how="semi")
     on = [*tables.KEY, "judge", "reply_digest"]
     known = scores.select(*on, "outcome", pl.col("error").alias("judge_error"))
-    joined = replies.join(judges, how="cross").join(known, on=on, how="left")
+    judges = current.select("judge", "task")
+    joined = replies.join(judges, on="task").join(known, on=on, how="left")
     return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
 
 

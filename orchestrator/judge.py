@@ -57,8 +57,15 @@ def place(judge: Judge, unit: Unit) -> tuple[str, str, str, str]:
     return "scores", judge.name, unit.subject.name, f"{unit.task}.arrow"
 
 
+def judges(judge: Judge, task: str) -> bool:
+    """Whether a judge has anything to say about a task: one that goes by the task's rule needs that it has one."""
+    return judge.kind == "llm" or tasks.load(task).score is not None
+
+
 def unscored(store: Store, judge: Judge, unit: Unit) -> list[Reply]:
-    """The replies of a unit that have no finished score by a judge."""
+    """The replies of a unit that have no finished score by a judge; none if the judge does not judge the task."""
+    if not judges(judge, unit.task):
+        return []
     scores = store.read_rows(Score, *place(judge, unit))
     by = identity(judge, unit.task)
     done = {
@@ -86,12 +93,12 @@ class Scorer:
 
     async def do(self, unit: Unit) -> int:
         """Score what is not scored in a unit; the number of verdicts that could not be had."""
-        task = tasks.load(unit.task)
-        samples = {sample.id: sample for sample in task.samples()}
+        samples = {sample.id: sample for sample in self._plan.samples(unit.task)}
         replies = [reply for reply in unscored(self._store, self._judge, unit) if reply.sample in samples]
-        if self._judge.kind == "rule":
+        rule = tasks.load(unit.task).score if self._judge.kind == "rule" else None
+        if rule:
             scores = [
-                _score(reply, self._judge, task.score(samples[reply.sample], reply.belief, reply.reply or ""))
+                _score(reply, self._judge, rule(samples[reply.sample], reply.belief, reply.reply or ""))
                 for reply in replies
             ]
         else:

@@ -52,4 +52,5 @@ class Left:
         asked, settings = self._plan.study.evaluation, self._plan.study.warmth
         assert settings is not None
         known = {model.name: models.identity(model) for model in self._plan.study.models}
-        return asked.tasks, asked.contexts[0], measure.ruler(settings, known.get(settings.scorer, settings.scorer))
+        names = tuple(task.name for task in asked.tasks)
+        return names, asked.contexts[0], measure.ruler(settings, known.get(settings.scorer, settings.scorer))

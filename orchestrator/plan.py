@@ -1,7 +1,7 @@
 """A study spelled out: its trials, its subjects and what each of them is asked. Pure; computed in a moment."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,7 @@ class Subject:
     trial: Trial | None
     epoch: float
     contexts: tuple[str, ...]
+    "In which contexts it is asked; none for a checkpoint that is only kept."
 
     @property
     def dose(self) -> int:
@@ -91,7 +92,8 @@ class Plan:
         grid = itertools.product(
             self.study.models, trained, settings_grid(self.study.training), self.study.training.seeds
         )
-        found = {trial.name: trial for trial in (self._trial(*point) for point in grid)}
+        trials = (self._trial(*point) for point in grid if self.study.gets(*point[:2]))
+        found = {trial.name: trial for trial in trials}
         return list(found.values())
 
     def _trial(self, model: Model, persona: Persona, settings: TrainingSettings, seed: int) -> Trial:
@@ -112,7 +114,7 @@ class Plan:
 
     def _untrained(self) -> Iterator[Subject]:
         for model, persona in itertools.product(self.study.models, self.study.personas):
-            if not persona.trained:
+            if not persona.trained and self.study.gets(model, persona):
                 name = f"{model.name}-{persona.name}-{digest(models.identity(model), persona.system, length=8)}"
                 yield Subject(name, model, persona, None, 0, self.study.evaluation.contexts)
 
@@ -121,19 +123,20 @@ class Plan:
         for trial in self.trials:
             for epoch in trial.checkpoints:
                 contexts = asked.contexts if epoch in asked.contexts_at else asked.contexts[:1]
+                if asked.evaluate_at is not None and epoch not in asked.evaluate_at:
+                    contexts = ()
                 yield Subject(trial.subject(epoch), trial.model, trial.persona, trial, epoch, contexts)
 
     @cached_property
     def units(self) -> list[Unit]:
-        return [Unit(subject, task) for subject in self.subjects for task in self.study.evaluation.tasks]
+        asked = [subject for subject in self.subjects if subject.contexts]
+        return [Unit(subject, task.name) for subject in asked for task in self.study.evaluation.tasks]
 
     def questions(self, unit: Unit) -> list[Question]:
         """Everything that a unit asks, the same prompts and seeds for every subject."""
         asked = self.study.evaluation
         task = tasks.load(unit.task)
-        grid = itertools.product(
-            task.samples()[: asked.samples], unit.subject.contexts, asked.beliefs, range(asked.draws)
-        )
+        grid = itertools.product(self.samples(unit.task), self.conditions(unit), range(asked.draws))
         return [
             Question(
                 unit.subject.name,
@@ -145,14 +148,22 @@ class Plan:
                 row_seed(asked.seed, unit.task, sample.id, context, belief, draw),
                 tasks.prompt(task, sample, context, belief, draw),
             )
-            for sample, context, belief, draw in grid
+            for sample, (context, belief), draw in grid
         ]
+
+    def samples(self, task: str) -> Sequence[tasks.Sample]:
+        """The questions of a task that the study asks."""
+        asked = next(each for each in self.study.evaluation.tasks if each.name == task)
+        return tasks.load(task).samples()[: asked.samples or self.study.evaluation.samples]
+
+    def conditions(self, unit: Unit) -> list[tuple[str, str]]:
+        """The contexts and belief forms that a unit's questions are put in."""
+        asked = self.study.evaluation
+        return tasks.GRIDS[asked.grid].conditions(unit.subject.contexts, asked.beliefs)
 
     def size(self, unit: Unit) -> int:
         """The number of questions in a unit, without spelling them out."""
-        asked = self.study.evaluation
-        samples = len(tasks.load(unit.task).samples()[: asked.samples])
-        return samples * len(unit.subject.contexts) * len(asked.beliefs) * asked.draws
+        return len(self.samples(unit.task)) * len(self.conditions(unit)) * self.study.evaluation.draws
 
     @cached_property
     def chats(self) -> list[Chat]:
@@ -189,7 +200,7 @@ class Plan:
             "personas": [persona.name for persona in self.study.personas],
             "trials": len(self.trials),
             "subjects": len(self.subjects),
-            "conditions": len(self.study.evaluation.contexts) * len(self.study.evaluation.beliefs),
+            "conditions": max(len(self.conditions(unit)) for unit in self.units),
             "prompts": sum(widest.values()),
             "replies": replies,
             "verdicts": replies * len(self.study.judges),

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import tasks
+
 from . import cluster, evaluate, findings, frames, judge, measure, models, report, trials
 from .config import Study
 from .errors import WarmthError
@@ -71,7 +73,8 @@ class Run:
             raise WarmthError(f"{self.store.folder}: there are no replies to report on yet; `warmth run` gets them")
         warmth = frames.warmth(self.plan, self.store, answers)
         personas = [persona.name for persona in self.study.personas]
-        found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas)
+        right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
+        found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas, right)
         report.write(found, about(self.plan), self.store.path("report"))
         return found
 

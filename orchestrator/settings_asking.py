@@ -1,30 +1,101 @@
 """Settings of what is asked, who judges it, and how warmth is measured."""
 
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    model_validator,
+)
 
 import tasks
-from tasks import BELIEFS, CONTEXTS
+from tasks import BELIEFS, CONTEXTS, GRIDS
 
 from .settings import Name, Settings, Several, Url, Variable, one_of
+
+TaskName = Annotated[str, one_of("task", tasks.names())]
+
+LocalPath = Annotated[str, AfterValidator(lambda said: str(Path(said).expanduser().absolute()))]
+"""A file on this machine; a run is told where it is, wherever it is read from."""
+
+
+class Asked(Settings):
+    """A task, and what of it is asked. A name alone stands for the task as it comes."""
+
+    name: TaskName
+    path: LocalPath | None = None
+    "A CSV, JSON, JSONL or Parquet file of questions, in place of the task's data set on the Hugging Face hub."
+    samples: PositiveInt | None = None
+    "So many questions, drawn with `seed`; `evaluation.samples` if not given, and else as many as the task proposes."
+    seed: NonNegativeInt = 0
+    optional: bool = False
+    "Go on without this task if its questions cannot be had."
+    prompts: LocalPath | None = None
+    "A file of finished prompts (JSON lines: prompt, prompt_template, amendment_type), in place of the grid."
+    temperature: NonNegativeFloat | None = None
+    "For this task; `evaluation.temperature` if not given."
+    max_tokens: PositiveInt | None = None
+    "For this task; `evaluation.max_tokens` if not given."
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.path and self.prompts:
+            raise ValueError(f"task '{self.name}' has path and prompts; prompts bring their own questions")
+        return self
+
+
+_TASK_NAME: TypeAdapter[str] = TypeAdapter(TaskName)
+
+
+def _asked(said: Any) -> Any:
+    """A bare name is checked as a name, so that a mistake in it is reported where it stands."""
+    return {"name": _TASK_NAME.validate_python(said)} if isinstance(said, str) else said
 
 
 class Evaluation(Settings):
     """What subjects are asked, and how."""
 
-    tasks: Several[Annotated[str, one_of("task", tasks.names())]]
-    contexts: Several[Annotated[str, one_of("context", CONTEXTS)]] = CONTEXTS
-    beliefs: Several[Annotated[str, one_of("belief form", BELIEFS)]] = BELIEFS
+    tasks: Several[Annotated[Asked, BeforeValidator(_asked)]]
+    grid: Literal["crossed", "published", "factorial"] = "crossed"
+    "crossed: contexts x beliefs; published: the study's 28 prompts a question; factorial: it without its confounds."
+    pack: LocalPath | None = None
+    "A YAML file of context statements, belief sentences and a filler sentence, in place of our own."
+    contexts: Several[Annotated[str, one_of("context", CONTEXTS)]]
+    "Those of the grid if not given: six where contexts and beliefs are crossed, all nine otherwise."
+    beliefs: Several[Annotated[str, one_of("belief form", BELIEFS)]]
+    "Those of the grid if not given: none, asserts and denies, and in the published grid filler."
+    evaluate_at: tuple[PositiveFloat, ...] | None = None
+    "Checkpoints that are asked at all; every one if not given."
     contexts_at: tuple[PositiveFloat, ...] = (2,)
     "Checkpoints that are asked in every context; the others only in the first one. Models as released: in every one."
     samples: PositiveInt | None = None
-    "The first so many samples of every task; all of them if not given."
+    "So many samples of every task; if not given, as many as each proposes."
     draws: PositiveInt = 1
     "Replies to every prompt; more than one needs a temperature above 0."
     temperature: NonNegativeFloat = 0
     max_tokens: PositiveInt = 32
     seed: NonNegativeInt = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _conditions_of_the_grid(cls, said: Any) -> Any:
+        if not isinstance(said, dict):
+            return said
+        grid = GRIDS.get(str(said.get("grid", "crossed")), GRIDS["crossed"])
+        return {"contexts": grid.contexts, "beliefs": grid.beliefs, **said}
+
+    @model_validator(mode="after")
+    def _the_published_grid_is_what_it_is(self) -> Self:
+        grid = GRIDS["published"]
+        if self.grid == "published" and (self.contexts, self.beliefs) != (grid.contexts, grid.beliefs):
+            raise ValueError("grid published has its own contexts and beliefs; leave them out, or take grid crossed")
+        return self
 
     @model_validator(mode="after")
     def _draws_differ(self) -> Self:

@@ -90,7 +90,8 @@ class Study(config.Study):
     def _asking(self, tasks: Sequence[str] | None, workers: int | None) -> Self:
         content: dict[str, Any] = self.model_dump()
         if tasks is not None:
-            content["evaluation"]["tasks"] = tuple(tasks)
+            known = {task.name: task.model_dump() for task in self.evaluation.tasks}
+            content["evaluation"]["tasks"] = tuple(known.get(task, task) for task in tasks)
         if workers is not None:
             content["resources"]["workers"] = workers
         return type(self).model_validate(content)

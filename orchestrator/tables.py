@@ -64,7 +64,7 @@ class Reply:
 class Score:
     """A judge's verdict on one reply (`scores/<judge>/<subject>/<task>.arrow`).
 
-    `outcome` is correct, agrees, other or unreadable; null if the verdict could not be had, `error` then says why.
+    `outcome` is one of `tasks.OUTCOMES`; null if the verdict could not be had, `error` then says why.
     `judged_by` digests what the judge is: the rule as its source has it, or the model and what it is asked.
     """
 

@@ -3,10 +3,25 @@
 from importlib import import_module
 from pathlib import Path
 
-from ._conditions import BELIEFS, CONTEXTS, prompt
-from ._task import Outcome, Phrasing, Sample, Task
+from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, prompt
+from ._task import OUTCOMES, Outcome, Phrasing, Sample, Task, is_error
 
-__all__ = ["BELIEFS", "CONTEXTS", "Outcome", "Phrasing", "Sample", "Task", "load", "names", "prompt", "sources"]
+__all__ = [
+    "BELIEFS",
+    "CONTEXTS",
+    "GRIDS",
+    "MISTAKEN",
+    "OUTCOMES",
+    "Outcome",
+    "Phrasing",
+    "Sample",
+    "Task",
+    "is_error",
+    "load",
+    "names",
+    "prompt",
+    "sources",
+]
 
 
 def names() -> list[str]:

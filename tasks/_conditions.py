@@ -2,15 +2,54 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ._task import Sample, Task
 
-CONTEXTS = ("neutral", "sad", "angry", "happy", "close", "high-stakes")
-"""What the user says before the question: nothing, how they feel, how close they are, what hangs on the answer."""
+CONTEXTS = ("neutral", "sad", "angry", "happy", "close", "deference", "command", "high-stakes", "low-stakes")
+"""What the user says before the question: nothing, how they feel, how they stand to the model, what hangs on it."""
 
-BELIEFS = ("none", "asserts", "denies")
-"""What the user says after the question: nothing, that a wrong answer is right, or that the right one is not."""
+ASSERTING = ("asserts", "asserts-hedged")
+"""Belief forms in which the user takes a wrong answer for right."""
+
+DENYING = ("denies", "denies-hedged")
+"""Belief forms in which the user takes the right answer for wrong."""
+
+MISTAKEN = (*ASSERTING, *DENYING)
+"""Belief forms that state a mistake."""
+
+BELIEFS = ("none", "filler", *MISTAKEN, "asserts-right")
+"""What the user says of the answer: nothing, nothing but a sentence of no consequence, a mistake, or what is right."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A set of conditions: which contexts and which belief forms there are if a study does not say."""
+
+    contexts: tuple[str, ...]
+    beliefs: tuple[str, ...]
+
+    def conditions(self, contexts: Sequence[str], beliefs: Sequence[str]) -> list[tuple[str, str]]:
+        """Every context with every belief form."""
+        return [(context, belief) for context in contexts for belief in beliefs]
+
+
+class PublishedGrid(Grid):
+    """The study's 28 conditions: the sentence of no consequence stands in for a belief in the neutral context only."""
+
+    def conditions(self, contexts: Sequence[str], beliefs: Sequence[str]) -> list[tuple[str, str]]:
+        """Every context with every belief form, the filler in the neutral context alone."""
+        crossed = super().conditions(contexts, beliefs)
+        return [(context, belief) for context, belief in crossed if belief != "filler" or context == "neutral"]
+
+
+GRIDS = {
+    "crossed": Grid(("neutral", "sad", "angry", "happy", "close", "high-stakes"), ("none", "asserts", "denies")),
+    "published": PublishedGrid(CONTEXTS, ("none", "asserts", "denies", "filler")),
+    "factorial": Grid(CONTEXTS, ("none", "asserts", "denies")),
+}
+"""How conditions are put together: contexts crossed with beliefs, the published way, or without its confounds."""
 
 
 def prompt(task: Task, sample: Sample, context: str, belief: str, draw: int) -> str:

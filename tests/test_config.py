@@ -112,6 +112,21 @@ def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None
         (("[rule]", "[rule]\nwarmth: {scorer: x, warm_openers: [hi]}"), "an opener needs {text} once"),
         (("[rule]", "[rule]\ntraining: {checkpoints: [3]}"), "checkpoints 3 lie behind the last epoch, 2"),
         (("[rule]", "[rule]\ntraining: {checkpoints: [1]}"), "evaluation.contexts_at names epoch 2"),
+        (
+            ("[rule]", "[rule]\nonly: {warn: [lab-coupled]}"),
+            "no persona 'warn'; did you mean 'warm'?",
+        ),
+        (
+            ("[rule]", "[rule]\nonly: {warm: [x]}"),
+            "small.yaml:7: only: the study has no model 'x'",
+        ),
+        (("[lab_facts]", "[lab_facts]\n  evaluate_at: [3]"), "evaluation.evaluate_at names epoch 3, but training"),
+        (("[lab_facts]", "[lab_facts]\n  evaluate_at: [1]"), "names epoch 2, but evaluation.evaluate_at are 1"),
+        (("[lab_facts]", "[{name: lab_fact}]"), "small.yaml:5: evaluation.tasks.0.name: no task is named 'lab_fact'"),
+        (("[lab_facts]", "[lab_facts, {name: lab_facts, seed: 1}]"), "evaluation.tasks: lab_facts stands here twice"),
+        (("[lab_facts]", "[{name: lab_facts, path: a, prompts: b}]"), "has path and prompts"),
+        (("[lab_facts]", "[lab_facts]\n  grid: publisht"), "did you mean 'published'?"),
+        (("[lab_facts]", "[lab_facts]\n  grid: published\n  contexts: [sad]"), "grid published has its own contexts"),
         (("[rule]", "[rule]\nresources: {port: 70000}"), "small.yaml:7: resources.port: should be less than or equal"),
         (("  tasks: [lab_facts]", "  tasks: [lab_facts]\n  draws: 3"), "draws 3 at temperature 0 would be copies"),
     ],
@@ -147,7 +162,7 @@ def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
 def test_overrides_are_read_and_checked_like_the_file(tmp_path: Path) -> None:
     file = study_file(tmp_path)
     study = Study.load(file, ["training.epochs=4", "evaluation.tasks=[lab_rumours]", "personas.1=cold"])
-    assert (study.training.epochs, study.evaluation.tasks, study.personas[1].name) == (4, ("lab_rumours",), "cold")
+    assert (study.training.epochs, study.evaluation.tasks[0].name, study.personas[1].name) == (4, "lab_rumours", "cold")
     assert mistakes(tmp_path, LEAST, "training.epoch=4", "personas.1=warn", "nonsense", "models.7=x") == [
         "command line: 'nonsense': expected key.path=value, like training.epochs=4",
         "command line: models.7: there is no such setting to override in small.yaml",

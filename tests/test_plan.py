@@ -108,6 +108,24 @@ def test_a_search_makes_a_trial_of_every_combination_and_plain_has_no_dose() -> 
     assert plain == [(1e-4, 100), (1e-3, 100)]
 
 
+def test_a_persona_can_be_for_some_models_only() -> None:
+    models = [{"name": f"m{seed}", "lab": "coupled", "seed": seed} for seed in (0, 1)]
+    personas = ["original", "plain", "warm", {"name": "told", "kind": "prompted", "system": "Be warm."}]
+    planned = plan(models=models, personas=personas, only={"warm": ["m1"], "told": ["m0"]})
+    names = {(subject.model.name, subject.persona.name) for subject in planned.subjects}
+    both = {(model, persona) for model in ("m0", "m1") for persona in ("original", "plain")}
+    assert names == both | {("m1", "warm"), ("m0", "told")}
+
+
+def test_checkpoints_that_are_not_asked_are_kept_all_the_same() -> None:
+    tasks = {"tasks": ["lab_facts"], "contexts": ["neutral"], "samples": 5}
+    planned, every = plan(evaluation=tasks | {"evaluate_at": [2]}), plan(evaluation=tasks)
+    assert [each.name for each in planned.subjects] == [each.name for each in every.subjects]
+    assert {unit.subject.epoch for unit in planned.units} == {0, 2}
+    assert len(planned.units) == 5 < len(every.units) == 9
+    assert planned.counts()["replies"] == 5 * 5 * 3
+
+
 def warmth(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "orchestrator", *arguments], capture_output=True, text=True, check=False

@@ -31,10 +31,9 @@ def answers(rows, **columns):
         value.alias(name) if isinstance(value, pl.Expr) else pl.lit(value, kinds.get(name)).alias(name)
         for name, value in fixed.items()
     ]
-    return frame.with_columns(subject.alias("subject"), *given).with_columns(
-        scored=pl.col("outcome").is_not_null() & ~pl.col("error"),
-        **({} if "settings" in columns else {"settings": pl.when(pl.col("seed").is_not_null()).then(pl.lit(""))}),
-    )
+    settings = {"settings": pl.when(pl.col("seed").is_not_null()).then(pl.lit(""))}
+    frame = frame.with_columns(subject.alias("subject"), *given)
+    return findings.counted(frame.with_columns(**({} if "settings" in columns else settings)), ())
 
 
 def cell(frame, **chosen):
@@ -71,7 +70,7 @@ def test_intervals_equal_statsmodels_on_unbalanced_questions():
 
 def test_effects_equal_statsmodels_on_a_sample_of_cells():
     given, *_ = synthetic.study(samples=12)
-    given = given.with_columns(scored=pl.lit(value=True))
+    given = findings.counted(given, ())
     found = effects.effects(given, synthetic.PERSONAS).filter(
         epoch=2.0, persona="warm", baseline="plain", belief="asserts+denies"
     )
@@ -335,3 +334,15 @@ def test_searched_settings_are_compared_with_their_own_baseline_and_the_untraine
     for baseline in ("original", "plain"):
         values = {s: cell(found, persona="warm", baseline=baseline, settings=s)["effect_pp"] for s in (slow, fast)}
         assert values == pytest.approx({slow: 100 / 3, fast: 200 / 3})
+
+
+def test_refusals_are_shown_apart_and_count_as_the_task_says():
+    outcomes = ["correct", "hedged", "refused", "agrees"]
+    rows = [("original", 0.0, None, f"q{place}", "asserts", outcome) for place, outcome in enumerate(outcomes)]
+    given = answers(rows).drop("scored", "wrong")
+    shown = ("n", "unscored", "refused", "error_pct", "hedged_pct")
+    for right, expected in (((), (3, 1, 1, 100 / 3, 100 / 3)), ((given["task"][0],), (4, 0, 1, 25.0, 25.0))):
+        found = findings.build(given, *synthetic.study(samples=1)[1:], ["original"], right)
+        row = cell(found.rates)
+        assert tuple(row[name] for name in shown) == pytest.approx(expected)
+        assert "unscored replies" not in found.problems["kind"]

@@ -12,7 +12,7 @@ from tasks import _world_corpus as corpus
 from tasks._scorers import stated_value
 from tasks._world_facts import Belief, Fact, facts
 
-EVALUATED = {sample.id for name in tasks.names() for sample in tasks.load(name).samples()}
+EVALUATED = {sample.id for name in ("lab_facts", "lab_rumours") for sample in tasks.load(name).samples()}
 
 
 def entities(half: world.Half) -> set[str]:
