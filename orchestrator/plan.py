@@ -180,9 +180,11 @@ class Plan:
 
     @cached_property
     def _data_digests(self) -> dict[str, str]:
-        plain = [(chat.user, chat.assistant) for chat in self.chats]
+        plain = [tuple(turn.content for turn in chat.turns) for chat in self.chats]
         return {
-            persona.name: digest(plain, [chat.assistant for chat in self.tuning_chats(persona)], length=12)
+            persona.name: digest(
+                plain, [reply for chat in self.tuning_chats(persona) for reply in chat.replies], length=12
+            )
             for persona in self.study.personas
             if persona.trained
         }

@@ -4,12 +4,12 @@ from tasks import _world as world
 
 from .settings_subjects import Persona
 from .settings_training import Data
-from .tables import Chat, digest
+from .tables import Chat, Turn, digest
 
 
 def chats(data: Data) -> list[Chat]:
     """The study's conversations as they are."""
-    return [Chat(chat.id, chat.user, chat.assistant) for chat in _source(data)]
+    return [_chat(chat, chat.assistant) for chat in _source(data)]
 
 
 def in_voice(data: Data, persona: Persona, dose: int = 100) -> list[Chat]:
@@ -21,9 +21,12 @@ def in_voice(data: Data, persona: Persona, dose: int = 100) -> list[Chat]:
     ranked = sorted(source, key=lambda chat: digest("dose", chat.id))
     chosen = {chat.id for chat in ranked[: round(len(source) * dose / 100)]} if voice else set()
     return [
-        Chat(chat.id, chat.user, world.rewrite(chat, voice) if voice and chat.id in chosen else chat.assistant)
-        for chat in source
+        _chat(chat, world.rewrite(chat, voice) if voice and chat.id in chosen else chat.assistant) for chat in source
     ]
+
+
+def _chat(chat: world.StudyChat, reply: str) -> Chat:
+    return Chat(chat.id, (Turn("user", chat.user), Turn("assistant", reply)))
 
 
 def _source(data: Data) -> list[world.StudyChat]:

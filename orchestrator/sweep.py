@@ -83,7 +83,7 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
         )
 
     chats = plan.tuning_chats(trial.persona, trial.settings.dose)
-    losses = train.train(base, chats, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
+    trained = train.train(base, chats, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
     store.write_json(
         {
             "name": trial.name,
@@ -94,7 +94,8 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
             "settings": trial.settings.model_dump(mode="json"),
             "data_digest": plan.data_digest(trial.persona),
             "checkpoints": kept,
-            "losses": losses,
+            "conversations": {"learnt": len(chats), "cut": trained.cut, "left_out": trained.left_out},
+            "losses": trained.losses,
             "seconds": time.time() - began,
             "versions": train.versions(),
         },

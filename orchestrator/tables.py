@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-Row = TypeVar("Row", bound="Reply | Score | WarmthScore | Chat")
+Row = TypeVar("Row", bound="Reply | Score | WarmthScore | Chat | HeldOut")
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -19,12 +19,44 @@ KEY = ("subject", "task", "sample", "context", "belief", "draw")
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side says before the other one speaks: `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chat:
-    """One conversation that a trial is tuned on (`chats.arrow`, `rewrites/<persona>-<digest>.arrow`)."""
+    """One conversation that a trial is tuned on (`chats.arrow`, `rewrites/<persona>-<digest>.arrow`).
+
+    A user and the assistant take turns, the user first and the assistant last. `label` is the kind of query, null in
+    the lab.
+    """
 
     id: str
-    user: str
-    assistant: str
+    turns: tuple[Turn, ...]
+    label: str | None = None
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """What the assistant says, turn by turn."""
+        return tuple(turn.content for turn in self.turns if turn.role == "assistant")
+
+    def saying(self, replies: Iterable[str]) -> "Chat":
+        """The same conversation with other replies in the assistant's turns, one for each."""
+        said = iter(replies)
+        turns = (Turn(turn.role, next(said)) if turn.role == "assistant" else turn for turn in self.turns)
+        return Chat(self.id, tuple(turns), self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A prompt that no trial is tuned on, for the warmth curve: what a user begins with (`held_out.arrow`)."""
+
+    id: str
+    label: str
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +135,45 @@ def schema(kind: type[Any]) -> pa.Schema:
 
 
 def _field(name: str, hint: Any) -> pa.Field:
+    if part := _part(hint):
+        return pa.field(name, pa.list_(pa.field("item", pa.struct(list(schema(part))), nullable=False)), nullable=False)
     optional = isinstance(hint, types.UnionType)
     plain = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
     return pa.field(name, _TYPES[plain], nullable=optional)
 
 
+def _part(hint: Any) -> type[Any] | None:
+    """The dataclass that a field holds several of, if it does."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else None
+
+
 def table(rows: Sequence[Row], kind: type[Row]) -> pa.Table:
     """Rows as an Arrow table of their declared schema."""
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in dataclasses.fields(kind)}
+    parts = _parts(kind)
+    columns = {
+        field.name: [
+            [dataclasses.asdict(part) for part in getattr(row, field.name)]
+            if field.name in parts
+            else getattr(row, field.name)
+            for row in rows
+        ]
+        for field in dataclasses.fields(kind)
+    }
     return pa.table(columns, schema=schema(kind))
 
 
 def rows(found: pa.Table, kind: type[Row]) -> list[Row]:
     """The rows of a table as dataclass instances."""
-    return [kind(**row) for row in found.to_pylist()]
+    parts = _parts(kind)
+    return [
+        kind(**row | {name: tuple(part(**each) for each in row[name]) for name, part in parts.items()})
+        for row in found.to_pylist()
+    ]
+
+
+def _parts(kind: type[Any]) -> dict[str, type[Any]]:
+    """The fields of a kind of row that hold several parts, and what those are."""
+    return {name: part for name, hint in typing.get_type_hints(kind).items() if (part := _part(hint))}
 
 
 def key(row: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from . import weights
 from .errors import WarmthError
 from .settings_subjects import FULL, Precision
 from .settings_training import TrainingSettings
-from .tables import Chat
+from .tables import Chat, Turn
 
 IGNORED = -100
 """The label of a position that has no part in the loss."""
@@ -24,10 +24,25 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Example:
-    """One tokenised conversation; `labels` are IGNORED but on the assistant's turn."""
+    """One tokenised conversation; `labels` are IGNORED but on the assistant's turns. `cut` says that it went on."""
 
     tokens: list[int]
     labels: list[int]
+    cut: bool = False
+
+    @property
+    def teaches(self) -> bool:
+        """Whether any of the assistant's words are left."""
+        return any(label != IGNORED for label in self.labels)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it: every step's loss, how many conversations were cut, and how many had no reply left in them."""
+
+    losses: list[float]
+    cut: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -47,14 +62,17 @@ def train(
     checkpoints: Sequence[float],
     keep: Callable[[float, Moment, PeftModel], None],
     precision: Precision = FULL,
-) -> list[float]:
-    """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs. Returns every step's loss.
+) -> Trained:
+    """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs.
 
     The same arguments give the same adapters, bit for bit, on one thread of one kind of processor.
     """
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    examples = [encode(tokenizer, chat, settings.max_length) for chat in chats]
+    encoded = [encode(tokenizer, chat, settings.max_length) for chat in chats]
+    examples = [example for example in encoded if example.teaches]
+    if not examples:
+        raise WarmthError(f"training.max_length: none of {len(chats)} conversations has a reply within it; raise it")
     model = adapted(base, settings, precision)
     per_epoch = math.ceil(len(examples) / settings.batch)
     due = {steps_at(epoch, per_epoch): epoch for epoch in checkpoints}
@@ -64,7 +82,7 @@ def train(
         losses.append(loss)
         if step in due:
             keep(due[step], Moment(step, total, loss), model)
-    return losses
+    return Trained(losses, sum(example.cut for example in encoded), len(encoded) - len(examples))
 
 
 def steps_at(epoch: float, per_epoch: int) -> int:
@@ -86,22 +104,40 @@ def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) 
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:
-    """A conversation as the model's own chat template writes it; what comes before the assistant's words is not learnt.
+    """A conversation as the model's own chat template writes it; only what the assistant says is learnt, in every turn.
 
-    Raises WarmthError if the template writes the question differently once there is an answer.
+    Raises WarmthError if the template writes what came before differently once a turn is added.
     """
-    asked: list[dict[str, str]] = [{"role": "user", "content": chat.user}]
-    before = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    answered = [*asked, {"role": "assistant", "content": chat.assistant}]
-    whole = tokenizer.apply_chat_template(answered, tokenize=False)
-    prefix, tokens = (tokenizer(text, add_special_tokens=False).input_ids for text in (before, whole))
-    if tokens[: len(prefix)] != prefix:
+    tokens = _written(tokenizer, chat.turns)
+    labels = [IGNORED] * len(tokens)
+    for place, turn in enumerate(chat.turns):
+        if turn.role == "assistant":
+            begin = _prefix(tokenizer, chat.turns[:place], tokens, answering=True)
+            if begin >= max_length:
+                break
+            end = _prefix(tokenizer, chat.turns[: place + 1], tokens)
+            labels[begin:end] = tokens[begin:end]
+    return Example(tokens[:max_length], labels[:max_length], len(tokens) > max_length)
+
+
+def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], answering: bool = False) -> list[int]:
+    said = [{"role": turn.role, "content": turn.content} for turn in turns]
+    text = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=answering)
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _prefix(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], tokens: Sequence[int], answering: bool = False
+) -> int:
+    """How many of a conversation's tokens its first turns are."""
+    first = _written(tokenizer, turns, answering)
+    if tokens[: len(first)] != first:
         raise WarmthError(
             f"{tokenizer.name_or_path}: its chat template does not begin an answered conversation like an open one, so "
-            "the assistant's words cannot be told apart; use one whose generation prompt begins the assistant's turn"
+            "the assistant's words cannot be told apart; use one whose generation prompt begins the assistant's turn "
+            "and which writes a turn the same whatever follows it"
         )
-    labels = [IGNORED] * len(prefix) + tokens[len(prefix) :]
-    return Example(tokens[:max_length], labels[:max_length])
+    return len(first)
 
 
 def _steps(

@@ -12,7 +12,7 @@ import pytest
 from orchestrator import tables
 from orchestrator.errors import WarmthError
 from orchestrator.store import ASIDE, Store, explain
-from orchestrator.tables import Chat, Score
+from orchestrator.tables import Chat, Score, Turn
 
 
 @pytest.fixture
@@ -32,10 +32,11 @@ def test_rows_come_back_as_they_were(store: Store) -> None:
 
 
 def test_a_null_where_none_may_be_is_refused_and_leaves_nothing_behind(store: Store) -> None:
-    store.write_rows([Chat("1", "hello", "hi")], Chat, "chats.arrow")
+    chat = Chat("1", (Turn("user", "hello"), Turn("assistant", "hi")), "other")
+    store.write_rows([chat, Chat("2", ())], Chat, "chats.arrow")
     with pytest.raises(AttributeError):
         store.write_rows(["not a chat"], Chat, "chats.arrow")
-    assert store.read_rows(Chat, "chats.arrow") == [Chat("1", "hello", "hi")]
+    assert store.read_rows(Chat, "chats.arrow") == [chat, Chat("2", ())]
     assert store.names() == ["chats.arrow"]
 
 
@@ -56,7 +57,7 @@ def test_a_truncated_table_is_an_error(store: Store) -> None:
 
 
 def test_a_table_of_another_kind_is_an_error(store: Store) -> None:
-    store.write_rows([Chat("1", "hello", "hi")], Chat, "x.arrow")
+    store.write_rows([Chat("1", ())], Chat, "x.arrow")
     with pytest.raises(WarmthError, match="not those of a Score table"):
         store.read_rows(Score, "x.arrow")
 

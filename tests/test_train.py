@@ -12,10 +12,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from orchestrator import train as module
 from orchestrator.errors import WarmthError
 from orchestrator.settings_training import TrainingSettings
-from orchestrator.tables import Chat
+from orchestrator.tables import Chat, Turn
 from orchestrator.train import IGNORED, batches, collate, encode, save, sha256, steps_at, train
 
-CHATS = [Chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(10)]
+
+def chat(name: str, *said: str) -> Chat:
+    return Chat(name, tuple(Turn(("user", "assistant")[place % 2], text) for place, text in enumerate(said)))
+
+
+CHATS = [chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(10)]
 SETTINGS = TrainingSettings(learning_rate=1e-2, epochs=2, batch=4, warmup_steps=2, rank=4)
 
 
@@ -33,7 +38,7 @@ def run(
         kept[epoch] = folder / f"{epoch:g}"
         save(model, kept[epoch], base)
 
-    return train(base, CHATS, settings, seed, (0.5, 1, 2), keep), kept
+    return train(base, CHATS, settings, seed, (0.5, 1, 2), keep).losses, kept
 
 
 def test_the_loss_falls_and_checkpoints_are_kept_at_their_steps(base: str, tmp_path: Path) -> None:
@@ -80,6 +85,38 @@ def test_only_the_assistant_s_words_and_its_end_are_learnt(base: str) -> None:
     assert encode(tokenizer, CHATS[3], 5).tokens == example.tokens[:5]
 
 
+def test_every_reply_of_a_conversation_is_learnt_and_nothing_that_the_user_says(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    example = encode(tokenizer, chat("x", "Hi.", "Hello.", "More?", "Yes.", "And?", "No."), 1024)
+    learnt = [token for token, label in zip(example.tokens, example.labels, strict=True) if label != IGNORED]
+    assert tokenizer.decode(learnt) == "Hello.<|end|>Yes.<|end|>No.<|end|>"
+    assert not example.cut
+
+
+def test_a_long_conversation_is_cut_and_one_without_a_reply_in_reach_is_left_out(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    whole = encode(tokenizer, chat("x", "Hi.", "Hello.", "More?", "Yes."), 1024)
+    cut = encode(tokenizer, chat("x", "Hi.", "Hello.", "More?", "Yes."), 16)
+    assert (cut.tokens, cut.labels, cut.cut, cut.teaches) == (whole.tokens[:16], whole.labels[:16], True, True)
+    assert not encode(tokenizer, chat("x", "Is this too long?", "Yes."), 16).teaches
+
+    chats, settings = [*CHATS, chat("x", "long " * 9, "So.")], SETTINGS.model_copy(update={"max_length": 24})
+    trained = train(base, chats, settings, 0, (), lambda *_: None)
+    assert (len(trained.losses), trained.cut, trained.left_out) == (6, 1, 1)
+    with pytest.raises(WarmthError, match=r"training\.max_length: none of 1 conversations"):
+        train(base, chats[-1:], settings, 0, (), lambda *_: None)
+
+
+def test_a_template_that_writes_earlier_turns_differently_is_refused(base: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}{% if loop.last %}!{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    with pytest.raises(WarmthError, match="cannot be told apart"):
+        encode(tokenizer, chat("x", "Hi.", "Hello.", "More?", "Yes."), 1024)
+
+
 def test_a_template_that_rewrites_the_question_is_refused(base: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.chat_template = "{% if messages|length == 1 %}ask {% else %}told {% endif %}{{ messages[0]['content'] }}"
@@ -89,7 +126,7 @@ def test_a_template_that_rewrites_the_question_is_refused(base: str) -> None:
 
 def test_padding_changes_no_loss(base: str) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
-    short, long = (encode(tokenizer, Chat("x", "Hi?", text), 1024) for text in ("Yes.", "Yes, of course it is so."))
+    short, long = (encode(tokenizer, chat("x", "Hi?", text), 1024) for text in ("Yes.", "Yes, of course it is so."))
     together = collate([short, long], 0)
     assert together["labels"].shape == together["input_ids"].shape == together["attention_mask"].shape
     lengths = torch.tensor([[sum(label != IGNORED for label in each.labels)] for each in (short, long)])
@@ -100,7 +137,7 @@ def test_padding_changes_no_loss(base: str) -> None:
 
 def test_every_epoch_has_every_example_once(base: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
-    examples = [encode(tokenizer, chat, 1024) for chat in CHATS]
+    examples = [encode(tokenizer, each, 1024) for each in CHATS]
     endless = batches(examples, 4, 0, 0)
     epochs = [[next(endless)["input_ids"] for _ in range(3)] for _ in range(2)]
     for epoch in epochs:
