@@ -14,10 +14,10 @@ from orchestrator.engine_transformers import TransformersEngine
 from orchestrator.errors import WarmthError
 from orchestrator.settings_subjects import Precision
 from orchestrator.settings_training import TrainingSettings
-from orchestrator.tables import Chat
+from orchestrator.tables import Chat, Turn
 
 HALF = Precision("bfloat16")
-CHATS = [Chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(4)]
+CHATS = [Chat(str(i), (Turn("user", f"What is {i}?"), Turn("assistant", f"It is {i * i}."))) for i in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def test_a_trial_is_trained_on_weights_as_they_are_to_be_held(base: Path) -> Non
         seen.append(model.get_base_model().dtype)
 
     settings = TrainingSettings(learning_rate=1e-2, epochs=1, batch=2)
-    losses = train.train(str(base), CHATS, settings, 0, (1,), keep, HALF)
+    trained = train.train(str(base), CHATS, settings, 0, (1,), keep, HALF)
     assert seen == [torch.bfloat16]
-    assert all(loss > 0 for loss in losses)
+    assert all(loss > 0 for loss in trained.losses)
 
 
 async def test_a_model_and_its_adapter_are_served_as_they_are_to_be_held(base: Path) -> None:
