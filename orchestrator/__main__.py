@@ -9,6 +9,7 @@ from typing import Any, ParamSpec
 
 import click
 
+from . import plan_text
 from .errors import ConfigError, WarmthError
 from .study import Study
 
@@ -51,15 +52,13 @@ def main() -> None:
 def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool) -> None:
     """Say what a study comes to; nothing is built or started."""
     planned = Study.load(file, overrides).plan()
-    counts = planned.counts()
+    figures = planned.counts()
     if subjects:
-        counts["subject_names"] = [subject.name for subject in planned.subjects]
+        figures["subject_names"] = [subject.name for subject in planned.subjects]
     if as_json:
-        click.echo(json.dumps(counts))
+        click.echo(json.dumps(figures))
         return
-    for name, value in counts.items():
-        shown = f"{value:,}" if isinstance(value, int) else "\n".join(value) if name == "subject_names" else value
-        click.echo(f"{name.replace('_', ' '):<12} {', '.join(shown) if isinstance(shown, list) else shown}")
+    click.echo("\n".join([*plan_text.lines(figures), *figures.get("subject_names", ())]))
 
 
 @main.command()

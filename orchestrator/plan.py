@@ -8,10 +8,11 @@ from typing import Any
 
 import tasks
 
-from . import models, rewrite
+from . import design, models, rewrite
 from .config import Study
+from .estimate import Estimate
 from .settings_subjects import Model, Persona
-from .settings_training import Training, TrainingSettings
+from .settings_training import TrainingSettings
 from .tables import Chat, digest
 
 
@@ -88,17 +89,9 @@ class Plan:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        trained = [persona for persona in self.study.personas if persona.trained]
-        grid = itertools.product(
-            self.study.models, trained, settings_grid(self.study.training), self.study.training.seeds
-        )
-        trials = (self._trial(*point) for point in grid if self.study.gets(*point[:2]))
-        found = {trial.name: trial for trial in trials}
-        return list(found.values())
+        return [self._trial(*point) for point in design.points(self.study)]
 
     def _trial(self, model: Model, persona: Persona, settings: TrainingSettings, seed: int) -> Trial:
-        if persona.kind == "plain":
-            settings = settings.model_copy(update={"dose": 100})
         checkpoints = tuple(sorted(self.study.training.checkpoints))
         identity = digest(
             models.identity(model), self.data_digest(persona), settings.model_dump_json(), seed, checkpoints, length=8
@@ -119,12 +112,9 @@ class Plan:
                 yield Subject(name, model, persona, None, 0, self.study.evaluation.contexts)
 
     def _checkpoints(self) -> Iterator[Subject]:
-        asked = self.study.evaluation
         for trial in self.trials:
             for epoch in trial.checkpoints:
-                contexts = asked.contexts if epoch in asked.contexts_at else asked.contexts[:1]
-                if asked.evaluate_at is not None and epoch not in asked.evaluate_at:
-                    contexts = ()
+                contexts = design.contexts_at(self.study, epoch)
                 yield Subject(trial.subject(epoch), trial.model, trial.persona, trial, epoch, contexts)
 
     @cached_property
@@ -158,8 +148,7 @@ class Plan:
 
     def conditions(self, unit: Unit) -> list[tuple[str, str]]:
         """The contexts and belief forms that a unit's questions are put in."""
-        asked = self.study.evaluation
-        return tasks.GRIDS[asked.grid].conditions(unit.subject.contexts, asked.beliefs)
+        return design.conditions(self.study, unit.subject.contexts)
 
     def size(self, unit: Unit) -> int:
         """The number of questions in a unit, without spelling them out."""
@@ -191,31 +180,7 @@ class Plan:
 
     def counts(self) -> dict[str, Any]:
         """The plan in numbers, as `warmth plan --json` prints it."""
-        replies = sum(self.size(unit) for unit in self.units)
-        judges = [judge for judge in self.study.judges if judge.kind == "llm"]
-        widest = {
-            unit.task: self.size(unit) for unit in sorted(self.units, key=lambda unit: len(unit.subject.contexts))
-        }
-        return {
-            "study": self.study.name,
-            "models": [model.name for model in self.study.models],
-            "personas": [persona.name for persona in self.study.personas],
-            "trials": len(self.trials),
-            "subjects": len(self.subjects),
-            "conditions": max(len(self.conditions(unit)) for unit in self.units),
-            "prompts": sum(widest.values()),
-            "replies": replies,
-            "verdicts": replies * len(self.study.judges),
-            "judge_calls": replies * len(judges),
-        }
-
-
-def settings_grid(training: Training) -> list[TrainingSettings]:
-    """Every combination of the searched values, over the settings that are not searched."""
-    fixed = {name: getattr(training, name) for name in TrainingSettings.model_fields}
-    searched = {name: values for name, values in training.search if values}
-    combinations = itertools.product(*searched.values())
-    return [TrainingSettings(**{**fixed, **dict(zip(searched, values, strict=True))}) for values in combinations]
+        return Estimate(self.study).figures()
 
 
 def row_seed(*identity: object) -> int:

@@ -1,0 +1,114 @@
+"""What a study consists of before anything in it has a name: no data is read for it. Pure."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tasks
+
+from .config import Study
+from .settings_asking import Asked
+from .settings_subjects import Model, Persona
+from .settings_training import Training, TrainingSettings
+
+
+class Point(NamedTuple):
+    """A trial without its name: what is trained, with what, from which seed."""
+
+    model: Model
+    persona: Persona
+    settings: TrainingSettings
+    seed: int
+
+
+class Asking(NamedTuple):
+    """A subject without its name, and the contexts that it is asked in."""
+
+    model: Model
+    persona: Persona
+    epoch: float
+    contexts: tuple[str, ...]
+
+
+class Size(NamedTuple):
+    """A task's extent: its questions, and the prompts made of each in the widest grid that is asked."""
+
+    questions: float
+    prompts_per_question: int
+    max_tokens: int
+
+
+def points(study: Study) -> list[Point]:
+    """Every trial, each once: a persona whose dose means nothing has one where a search of doses makes several."""
+    personas = [persona for persona in study.personas if persona.trained]
+    grid = itertools.product(study.models, personas, settings_grid(study.training), study.training.seeds)
+    kept = (
+        Point(model, persona, settings.model_copy(update={"dose": 100}) if persona.kind == "plain" else settings, seed)
+        for model, persona, settings, seed in grid
+        if study.gets(model, persona)
+    )
+    return list(dict.fromkeys(kept))
+
+
+def settings_grid(training: Training) -> list[TrainingSettings]:
+    """Every combination of the searched values, over the settings that are not searched."""
+    fixed = {name: getattr(training, name) for name in TrainingSettings.model_fields}
+    searched = {name: values for name, values in training.search if values}
+    combinations = itertools.product(*searched.values())
+    return [TrainingSettings(**{**fixed, **dict(zip(searched, values, strict=True))}) for values in combinations]
+
+
+def contexts_at(study: Study, epoch: float) -> tuple[str, ...]:
+    """The contexts that a checkpoint is asked in: all, the first, or none."""
+    asked = study.evaluation
+    if asked.evaluate_at is not None and epoch not in asked.evaluate_at:
+        return ()
+    return asked.contexts if epoch in asked.contexts_at else asked.contexts[:1]
+
+
+def askings(study: Study) -> list[Asking]:
+    """Every subject: models as released or under a system prompt first, then the checkpoints of trials."""
+    untrained = [
+        Asking(model, persona, 0, study.evaluation.contexts)
+        for model, persona in itertools.product(study.models, study.personas)
+        if not persona.trained and study.gets(model, persona)
+    ]
+    checkpoints = [
+        Asking(point.model, point.persona, epoch, contexts_at(study, epoch))
+        for point in points(study)
+        for epoch in sorted(study.training.checkpoints)
+    ]
+    return [*untrained, *checkpoints]
+
+
+def conditions(study: Study, contexts: Sequence[str]) -> list[tuple[str, str]]:
+    """The contexts and belief forms that a subject with these contexts is asked in."""
+    return tasks.GRIDS[study.evaluation.grid].conditions(contexts, study.evaluation.beliefs)
+
+
+def size(study: Study, asked: Asked) -> Size:
+    """How much of a task the study asks, as far as that can be said without its data."""
+    widest = max((each.contexts for each in askings(study)), key=len)
+    most = asked.max_tokens or study.evaluation.max_tokens
+    return Size(_questions(study, asked), len(conditions(study, widest)) * study.evaluation.draws, most)
+
+
+def _questions(study: Study, asked: Asked) -> float:
+    return len(tasks.load(asked.name).samples()[: asked.samples or study.evaluation.samples])
+
+
+def hosted(model: Model) -> Any:
+    """How a hosted model is reached; None for one whose weights are here."""
+    return getattr(model, "hosted", None)
+
+
+def on_the_curve(study: Study, asking: Asking) -> bool:
+    """Whether a subject answers the held-out prompts of the warmth curve."""
+    at = getattr(study.warmth, "warmth_at", None)
+    return held_out(study) > 0 and (at is None or asking.epoch in (0, *at))
+
+
+def held_out(study: Study) -> int:
+    """The prompts of the warmth curve; 0 where warmth is taken from the tasks' replies."""
+    own = getattr(study.warmth, "prompts", "tasks") == "held-out"
+    return int(getattr(study.data, "held_out", 0)) if own else 0

@@ -1,0 +1,235 @@
+"""What a study will come to before anything is spent: replies, tokens, GPU hours, dollars, and what it can find. Pure.
+
+Nothing is loaded for it but what comes with the project: it answers where neither data sets nor models are at hand.
+What cannot be known then is NaN here, which every sum carries on, and None in what is handed out; never zero.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from . import design, power, sizes
+from .config import Study
+from .settings import Endpoint
+from .settings_asking import Judge
+from .settings_subjects import Model
+
+UNKNOWN = math.nan
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What the estimates assume. Tokens are means; seconds and rates are one H100's."""
+
+    prompt_tokens: int = 70
+    "Statement, question and belief."
+    reply_tokens: int = 200
+    "Where `max_tokens` lets it: the published replies have 730 to 880 characters."
+    rubric_tokens: int = 350
+    "What a judge is told besides prompt and reply."
+    verdict_tokens: int = 5
+    replies_per_chat: float = 2.27
+    "3,667 replies in the published 1,617 conversations."
+    chat_reply_tokens: int = 230
+    chat_tokens: int = 800
+    "A conversation as it is trained on."
+    persona_tokens: int = 450
+    "What a rewriter is told besides the reply: the persona, and the user's message."
+    seconds_per_chat: tuple[float, float] = (0.03, 0.0179)
+    "To train on a conversation once: a, and b for each billion parameters (8B took 0.17 s, 32B 0.60 s)."
+    reading_rate: float = 200_000
+    "Prompt tokens a second, times billions of parameters: 40 % of 989 TFLOP/s."
+    writing_rate: float = 80_000
+    "Reply tokens a second, times billions of parameters: 16 % of them."
+
+
+ASSUMED = Assumed()
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Calls of a model, and the tokens of their prompts and of what is written."""
+
+    calls: float = 0
+    prompt: float = 0
+    reply: float = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.calls + other.calls, self.prompt + other.prompt, self.reply + other.reply)
+
+    def usd(self, endpoint: Endpoint | Judge) -> float:
+        """What it costs; unknown where there is a key but no price, nothing where there is neither."""
+        if endpoint.api_key_env and not (endpoint.usd_in or endpoint.usd_out):
+            return UNKNOWN if self.calls else 0
+        return (self.prompt * endpoint.usd_in + self.reply * endpoint.usd_out) / 1e6
+
+    def gpu_hours(self, model: Model) -> float:
+        """How long one GPU takes to read and to write it; the embedded lab's models need none."""
+        if model.lab or not self.calls:
+            return 0
+        billions = sizes.parameters(model) or UNKNOWN
+        return billions * (self.prompt / ASSUMED.reading_rate + self.reply / ASSUMED.writing_rate) / 3600
+
+
+class Estimate:
+    """The figures of one study."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.trials = design.points(study)
+        self.askings = design.askings(study)
+        self.tasks = {task.name: design.size(study, task) for task in study.evaluation.tasks}
+        self.chats: float = study.data.chats
+
+    @cached_property
+    def main(self) -> list[design.Size]:
+        """The tasks that are asked in the most conditions: what the study is about."""
+        most = max(task.prompts_per_question for task in self.tasks.values())
+        return [task for task in self.tasks.values() if task.prompts_per_question == most]
+
+    def asked(self, askings: Iterable[design.Asking]) -> Tokens:
+        """The tasks' questions to these subjects, and what they say."""
+        return sum((self._calls(task, asking) for asking in askings for task in self.tasks.values()), Tokens())
+
+    def _calls(self, task: design.Size, asking: design.Asking) -> Tokens:
+        calls = task.questions * len(design.conditions(self.study, asking.contexts))
+        return _said(calls * self.study.evaluation.draws, task.max_tokens)
+
+    def warmth_asked(self, askings: Iterable[design.Asking]) -> Tokens:
+        """The held-out prompts that the warmth curve is measured on; nothing where it takes the tasks' replies."""
+        prompts = design.held_out(self.study)
+        curve = [asking for asking in askings if design.on_the_curve(self.study, asking)]
+        return _said(prompts * len(curve), self.study.evaluation.max_tokens)
+
+    @cached_property
+    def judged(self) -> Tokens:
+        """What each judge that is a language model is asked."""
+        said = self.asked(self.askings)
+        rubric, verdict = said.calls * ASSUMED.rubric_tokens, said.calls * ASSUMED.verdict_tokens
+        return Tokens(said.calls, said.prompt + said.reply + rubric, verdict)
+
+    @cached_property
+    def rewritten(self) -> Tokens:
+        """What the rewriter is asked: every reply, once per rewritten persona; the lab's own rewriter is no model."""
+        if not getattr(self.study, "rewriting", None):
+            return Tokens()
+        voices = sum(persona.kind == "rewritten" for persona in self.study.personas)
+        calls = round(voices * self.chats * ASSUMED.replies_per_chat)
+        told = ASSUMED.persona_tokens + ASSUMED.chat_reply_tokens
+        return Tokens(calls, calls * told, calls * ASSUMED.chat_reply_tokens)
+
+    # ------------------------------------------------------------- hours, dollars
+    def gpu_hours(self) -> dict[str, float]:
+        """Hours of one GPU, by stage; what other people's endpoints do costs none of ours."""
+        own = {model.name: model for model in self.study.models}
+        served = [own[str(judge.model)] for judge in _llm(self.study) if judge.url == "served" and judge.model in own]
+        return {
+            "training": sum(self._training_hours(point) for point in self.trials),
+            "asking": sum(self._asking_hours(model) for model in self.study.models),
+            "judging": sum(self.judged.gpu_hours(model) for model in served),
+        }
+
+    def _training_hours(self, point: design.Point) -> float:
+        if point.model.lab or design.hosted(point.model):
+            return 0
+        each, more = ASSUMED.seconds_per_chat
+        seconds = each + more * (sizes.parameters(point.model) or UNKNOWN)
+        return self.chats * point.settings.epochs * seconds / 3600
+
+    def _asking_hours(self, model: Model) -> float:
+        own = [asking for asking in self.askings if asking.model == model]
+        return 0 if design.hosted(model) else (self.asked(own) + self.warmth_asked(own)).gpu_hours(model)
+
+    def usd(self) -> dict[str, float]:
+        """Dollars by who is paid: the rewriter, each judge, each hosted model."""
+        paid = {f"judge {judge.name}": self.judged.usd(judge) for judge in _llm(self.study)}
+        rewriting = getattr(self.study, "rewriting", None)
+        if rewriting:
+            paid = {"rewriter": self.rewritten.usd(rewriting.rewriter), **paid}
+        return paid | {model.name: self._hosted_usd(model) for model in self.study.models if design.hosted(model)}
+
+    def _hosted_usd(self, model: Model) -> float:
+        hosted = design.hosted(model)
+        own = [asking for asking in self.askings if asking.model == model]
+        epochs = sum(point.settings.epochs for point in self.trials if point.model == model)
+        learnt = epochs * self.chats * ASSUMED.chat_tokens
+        trained = learnt * hosted.usd_training / 1e6 if hosted.usd_training or not learnt else UNKNOWN
+        return trained + (self.asked(own) + self.warmth_asked(own)).usd(hosted)
+
+    # ---------------------------------------------------------------- what it finds
+    def detectable_pp(self, seeds: float | None = None) -> float:
+        """The smallest difference in error between two tuned personas of one model that the design finds, in points.
+
+        With an infinity of seeds: between the very adapters that are asked.
+        """
+        questions, conditions = sum(task.questions for task in self.main), self.main[0].prompts_per_question
+        if math.isnan(questions):
+            return UNKNOWN
+        return power.detectable(int(questions), conditions, seeds or len(self.study.training.seeds))
+
+    def figures(self) -> dict[str, Any]:
+        """All of it, as `warmth plan --json` prints it."""
+        said, hours, usd = self.asked(self.askings), self.gpu_hours(), self.usd()
+        judges = self.study.judges
+        return _known(
+            {
+                "study": self.study.name,
+                "models": [model.name for model in self.study.models],
+                "personas": [persona.name for persona in self.study.personas],
+                "trials": len(self.trials),
+                "subjects": len(self.askings),
+                "questions": sum(task.questions for task in self.main),
+                "prompts_per_question": self.main[0].prompts_per_question,
+                "prompts": sum(task.questions * task.prompts_per_question for task in self.tasks.values()),
+                "replies": said.calls,
+                "verdicts": said.calls * len(judges),
+                "judge_calls": said.calls * len(_llm(self.study)),
+                "rewrites": self.rewritten.calls,
+                "warmth_replies": self.warmth_asked(self.askings).calls,
+                "gpu_hours": sum(hours.values()),
+                "api_cost_usd": sum(usd.values()),
+                "detectable_effect_pp": self.detectable_pp(),
+                "detectable_effect_pp_of_these_adapters": self.detectable_pp(math.inf),
+                "detectable_effect_pp_by_seeds": {str(seeds): self.detectable_pp(seeds) for seeds in (1, 3, 5, 10)},
+                "tasks": {name: task._asdict() for name, task in self.tasks.items()},
+                "tokens": self._tokens(),
+                "gpu_hours_by_stage": hours,
+                "api_cost_usd_by_endpoint": usd,
+                "memory": sizes.memory(self.study),
+                "does_not_fit": sizes.does_not_fit(self.study),
+                "assumed": {**asdict(ASSUMED), **asdict(power.ASSUMED), "power": power.POWER, "alpha": power.ALPHA},
+            }
+        )
+
+    def _tokens(self) -> dict[str, dict[str, float]]:
+        stages = {
+            "rewriting": self.rewritten,
+            "asking": self.asked(self.askings) + self.warmth_asked(self.askings),
+            "judging": sum((self.judged for _ in _llm(self.study)), Tokens()),
+        }
+        trained = sum(point.settings.epochs for point in self.trials) * self.chats * ASSUMED.chat_tokens
+        told = {name: {"prompt": each.prompt, "reply": each.reply} for name, each in stages.items()}
+        return {"training": {"prompt": trained, "reply": 0}, **told}
+
+
+def _said(calls: float, max_tokens: int) -> Tokens:
+    return Tokens(calls, calls * ASSUMED.prompt_tokens, calls * min(max_tokens, ASSUMED.reply_tokens))
+
+
+def _llm(study: Study) -> list[Judge]:
+    return [judge for judge in study.judges if judge.kind == "llm"]
+
+
+def _known(value: Any) -> Any:
+    """The same with None for what is unknown, and numbers without digits that mean nothing."""
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if value.is_integer() else round(value, 4)

@@ -1,0 +1,105 @@
+"""A plan's figures for people: what `warmth plan` prints. Pure."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+Figures = Mapping[str, Any]
+
+WIDTH = 110
+
+PLAIN = (
+    "study", "models", "personas", "trials", "subjects", "questions", "prompts", "replies", "verdicts", "judge_calls",
+    "rewrites", "warmth_replies",
+)  # fmt: skip
+
+
+def lines(figures: Figures) -> list[str]:
+    """One figure to a line; what is unknown says so, and what a study has nothing of is left out."""
+    told = {name: _told(figures[name]) for name in PLAIN if figures[name] != 0}
+    told["questions"] += f", {_told(figures['prompts_per_question'])} prompts each" + _by_task(figures["tasks"])
+    told |= {
+        "tokens": _tokens(figures["tokens"]),
+        "gpu_hours": _hours(figures),
+        "api_cost": _cost(figures),
+        "finds": _finds(figures),
+    }
+    shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
+    shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
+    shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
+    return [line for each in shown for line in textwrap.wrap(each, WIDTH, subsequent_indent=" " * 13)]
+
+
+def _told(value: Any, form: str = ",") -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:{form}}" if isinstance(value, int | float) else str(value)
+
+
+def _by_task(tasks: Figures) -> str:
+    if len(tasks) == 1:
+        return ""
+    told = (f"{name} {_told(task['questions'])}" for name, task in tasks.items())
+    return f" ({', '.join(told)})"
+
+
+def _tokens(stages: Figures) -> str:
+    """Millions, by stage; only what there is of it."""
+    told = (f"{name} {_stage(stage)}" for name, stage in stages.items() if stage["prompt"] != 0)
+    return f"about {', '.join(told)}"
+
+
+def _stage(stage: Figures) -> str:
+    written = f" and {_millions(stage['reply'])} written" if stage["reply"] != 0 else ""
+    return f"{_millions(stage['prompt'])} read{written}"
+
+
+def _millions(tokens: float | None) -> str:
+    return "unknown" if tokens is None else f"{tokens / 1e6:,.1f} M"
+
+
+def _parts(parts: Figures, form: str) -> str:
+    told = [f"{name} {_told(value, form)}" for name, value in parts.items() if value != 0]
+    return f" ({', '.join(told)})" if len(told) > 1 else ""
+
+
+def _hours(figures: Figures) -> str:
+    hours = figures["gpu_hours"]
+    if hours == 0:
+        return ""
+    total = "unknown" if hours is None else f"about {hours:,.1f} of an H100"
+    return total + _parts(figures["gpu_hours_by_stage"], ",.1f")
+
+
+def _cost(figures: Figures) -> str:
+    dollars = figures["api_cost_usd"]
+    if dollars == 0:
+        return ""
+    total = "unknown" if dollars is None else f"about ${dollars:,.0f}"
+    return total + _parts(figures["api_cost_usd_by_endpoint"], ",.0f")
+
+
+def _finds(figures: Figures) -> str:
+    """What the design can detect, and what more seeds would."""
+    effect, by_seeds = figures["detectable_effect_pp"], figures["detectable_effect_pp_by_seeds"]
+    if effect is None:
+        return "unknown"
+    seeds = ", ".join(f"{value:.1f} with {n}" for n, value in by_seeds.items())
+    spread = figures["assumed"]["adapter_spread_pp"]
+    return (
+        f"differences in error of {effect:.1f} points and more, between two tuned personas of a model "
+        f"({seeds} seeds; assumed: adapters stray by {spread:g} points from seed to seed)"
+    )
+
+
+def _need(need: Figures) -> str:
+    if need["train_gb"] is None:
+        return "unknown; set its parameters (in billions)"
+    told = (
+        f"{need[f'{act}_gb']:,.0f} GB ({_told(need[f'gpus_to_{act}'])} GPU) to {act}"
+        for act in ("train", "serve")
+        if need[f"{act}_gb"]
+    )
+    return ", ".join(told)

@@ -1,0 +1,129 @@
+"""The plan's figures: what they add up to, what fits, what can be found, and what is said to be unknown."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from statsmodels.stats.power import NormalIndPower
+
+from orchestrator import Study, plan_text, power, sizes
+from orchestrator.settings_subjects import Model, Precision
+from orchestrator.settings_training import TrainingSettings
+
+PAID = {
+    "name": "gpt",
+    "url": "https://example.com/v1",
+    "model": "gpt",
+    "api_key_env": "KEY",
+    "usd_in": 2,
+    "usd_out": 10,
+}
+
+
+def figures(**changes: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "name": "large",
+        "models": [{"name": "llama-8b", "path": "somewhere/Llama-8B"}],
+        "personas": ["original", "plain", "warm"],
+        "training": {"seeds": [0, 1, 2], "checkpoints": [1, 2]},
+        "evaluation": {"tasks": ["lab_facts"], "grid": "published", "evaluate_at": [2], "max_tokens": 300},
+        "judges": [PAID],
+    }
+    return Study(**{**settings, **changes}).plan().counts()
+
+
+def test_the_published_grid_has_28_prompts_a_question() -> None:
+    found = figures()
+    assert (found["questions"], found["prompts_per_question"], found["prompts"]) == (32, 28, 32 * 28)
+    assert (found["trials"], found["subjects"]) == (6, 13)
+    assert found["replies"] == found["judge_calls"] == 7 * 32 * 28
+
+
+def test_dollars_are_tokens_at_the_endpoints_prices() -> None:
+    tokens = figures()["tokens"]["judging"]
+    assert figures()["api_cost_usd"] == pytest.approx((2 * tokens["prompt"] + 10 * tokens["reply"]) / 1e6, abs=1e-3)
+    assert figures(judges=["rule"])["api_cost_usd"] == 0
+    own = {"name": "own", "url": "http://127.0.0.1:1/v1", "model": "own"}
+    assert figures(judges=[own])["api_cost_usd"] == 0
+
+
+def test_what_is_not_known_is_null_and_said_to_be_unknown() -> None:
+    unpriced = {**PAID, "usd_in": 0, "usd_out": 0}
+    found = figures(models=[{"name": "mistral", "path": "somewhere/Mistral-Small"}], judges=[unpriced])
+    assert found["gpu_hours"] is found["api_cost_usd"] is found["memory"]["mistral"]["train_gb"] is None
+    told = "\n".join(plan_text.lines(found))
+    assert told.count("unknown") >= 3
+    assert "nan" not in told + json.dumps(found).lower()
+
+
+def test_training_hours_are_what_one_gpu_was_seen_to_take() -> None:
+    trained = figures(data={"chats": 1617}, training={"seeds": [0], "checkpoints": [2]}, personas=["plain"])
+    assert trained["gpu_hours_by_stage"]["training"] == pytest.approx(560 / 3600, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", 8),
+        ("Qwen/Qwen2.5-0.5B", 0.5),
+        ("x/gpt-oss-20b", 20),
+        ("mistralai/Mistral-Small-Instruct-2409", None),
+        ("mistralai/Mixtral-8x7B", None),
+    ],
+)
+def test_a_size_is_read_from_the_name_if_it_is_there(name: str, billions: float | None) -> None:
+    assert sizes.parameters(Model(name="m", path=name)) == billions
+    assert sizes.parameters(Model(name="m", path=name, parameters=3)) == 3
+
+
+def test_a_size_is_read_from_the_folder_s_shape(tmp_path: Path) -> None:
+    shape = {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    assert sizes.parameters(Model(name="m", path=str(tmp_path))) == pytest.approx(8.03, abs=0.01)
+    (tmp_path / "config.json").write_text("{}")
+    assert sizes.parameters(Model(name="m", path=str(tmp_path))) is None
+
+
+@pytest.mark.parametrize(("billions", "seen_gb"), [(3.2, 8), (8, 18), (32.5, 68)])
+def test_memory_to_train_is_about_what_was_seen(billions: float, seen_gb: float) -> None:
+    assert sizes.to_train_gb(billions, Precision("bfloat16"), TrainingSettings()) == pytest.approx(seen_gb, rel=0.2)
+
+
+def test_what_the_described_gpus_cannot_hold_is_said_with_its_cure() -> None:
+    large = {"name": "llama-70b", "path": "somewhere/Llama-70B"}
+    (line,) = figures(models=[large], resources={"gpus": 2})["does_not_fit"]
+    assert "llama-70b: training takes about 145 GB in bfloat16, too much for 2 x 80 GB" in line
+    assert "3 of them would do, or quantization: nf4" in line
+    assert figures(models=[large], resources={"gpus": 4})["does_not_fit"] == []
+    assert figures(models=[{**large, "quantization": "nf4"}], resources={"gpus": 2})["does_not_fit"] == []
+    assert figures(models=[large])["does_not_fit"] == []
+
+
+@pytest.mark.parametrize("questions", [50, 500, 1625])
+def test_what_can_be_found_is_what_statsmodels_says(questions: int) -> None:
+    spread = math.sqrt(power.ASSUMED.discordant)
+    effect = NormalIndPower().solve_power(nobs1=questions, alpha=0.05, power=0.8, ratio=0)
+    assert power.detectable(questions, 1, math.inf) == pytest.approx(100 * spread * effect, rel=1e-3)
+
+
+def test_seeds_help_and_questions_alone_do_not_reach_beyond_them() -> None:
+    by_seeds = [power.detectable(1000, 28, seeds) for seeds in (1, 3, 10)]
+    assert by_seeds == sorted(by_seeds, reverse=True)
+    assert power.detectable(10**9, 1, 1) == pytest.approx(
+        2.8016 * math.sqrt(2) * power.ASSUMED.adapter_spread_pp, rel=1e-3
+    )
+
+
+def test_the_lab_needs_no_gpu_and_pays_nobody(root: Path) -> None:
+    found = Study.load(root / "configs" / "lab.yaml").plan().counts()
+    assert found["gpu_hours"] == found["api_cost_usd"] == found["rewrites"] == 0
+    assert found["memory"] == {}
