@@ -19,10 +19,11 @@ from pydantic_core import PydanticCustomError
 
 import tasks
 
-from . import documents
+from . import documents, settings_rewriting
 from .errors import ConfigError
 from .settings import Name, Settings, Several
 from .settings_asking import Evaluation, Judge, Warmth
+from .settings_rewriting import Rewriting
 from .settings_subjects import Model, Persona
 from .settings_training import Data, Training
 
@@ -73,6 +74,8 @@ class Study(Settings):
     only: dict[str, Several[str]] = Field(default_factory=dict)
     "Personas that some of the models alone are brought to, and which ones: `cold: [llama-8b]`."
     data: Data = Data()
+    rewriting: Rewriting | None = None
+    "Who rewrites the conversations; not needed for the lab's, which its own rewriter knows by heart."
     training: Training = Training()
     evaluation: Evaluation
     judges: Several[Annotated[Judge, BeforeValidator(_rule)]]
@@ -97,6 +100,16 @@ class Study(Settings):
             _among("contexts_at", asked.contexts_at, "training.checkpoints", kept)
             if asked.evaluate_at:
                 _among("contexts_at", asked.contexts_at, "evaluation.evaluate_at", asked.evaluate_at)
+        return self
+
+    @model_validator(mode="after")
+    def _someone_can_rewrite(self) -> Self:
+        mistakes = [
+            *settings_rewriting.voiceless(self.personas, self.data, self.rewriting),
+            *settings_rewriting.unserved(self.rewriting, self.models),
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data("Study", mistakes)
         return self
 
     @model_validator(mode="after")
@@ -143,15 +156,13 @@ def _named(folder: str, said: Any, info: ValidationInfo) -> Any:
     return _from_file(file, Model if folder == "models" else Persona)
 
 
-def _from_file(file: Path, kind: type[Settings]) -> dict[str, Any]:
+def _from_file(file: Path, kind: type[Settings]) -> Settings:
     """A named file's settings, its own mistakes with its own line numbers; the file's name is the name."""
     try:
         document = documents.read(file)
-        content = {"name": file.stem, **document.content}
-        kind.model_validate(content)
+        return kind.model_validate({"name": file.stem, **document.content}, context={"folder": file.parent})
     except ValidationError as error:
         mistakes = documents.explain(error, kind, document).mistakes
         raise PydanticCustomError("named_file", "{mistakes}", {"mistakes": "\n".join(mistakes)}) from error
     except ConfigError as error:
         raise PydanticCustomError("named_file", "{mistakes}", {"mistakes": str(error)}) from error
-    return content

@@ -87,6 +87,37 @@ def _content(loader: _Loader, node: yaml.Node, where: Where, document: Document,
     return found
 
 
+def passage(said: str, folders: Iterable[Path]) -> str:
+    """The text at `path` or, in a YAML file, at `path#key`, without what is blank at its end.
+
+    The path is looked for in these folders, one after the other. Raises ValueError naming file, key and cure.
+    """
+    path, _, key = said.partition("#")
+    places = list(dict.fromkeys(folder / path for folder in folders))
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        tried = ", ".join(str(place.resolve()) for place in places)
+        raise ValueError(f"there is no file {tried}; give a path that is seen from this file or the working folder")
+    try:
+        text = _under(key, file) if key else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: cannot be read: {error}; it must be text in UTF-8") from error
+    if not text.strip():
+        raise ValueError(f"{said}: there is no text; a text is needed")
+    return text.rstrip()
+
+
+def _under(key: str, file: Path) -> str:
+    try:
+        content = read(file).content
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(content.get(key), str):
+        known = [name for name, value in content.items() if isinstance(value, str)]
+        raise ValueError(f"{file}: there is no text under '{key}'{suggestion(key, known)}")
+    return str(content[key])
+
+
 def override(document: Document, assignments: Iterable[str]) -> None:
     """Set `key.path=value` pairs in a document; values are read as YAML. Raises ConfigError."""
     mistakes = []

@@ -1,9 +1,22 @@
 """Settings of who is asked: models, and the personas that they are brought to."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from tasks._world import Voice
+
+from . import documents
 from .settings import Name, Settings
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -59,6 +72,23 @@ class Model(Settings):
         return Precision(self.dtype or ("float32" if self.lab else "bfloat16"), self.quantization)
 
 
+def _folders(info: ValidationInfo) -> Iterator[Path]:
+    """Where a path in a settings file is looked for: beside that file, then in the working folder."""
+    if folder := (info.context or {}).get("folder"):
+        yield Path(folder)
+    yield Path()
+
+
+def _is_there(said: str | None, info: ValidationInfo) -> str | None:
+    if said is not None:
+        documents.passage(said, _folders(info))
+    return said
+
+
+TextFile = Annotated[str | None, AfterValidator(_is_there)]
+"""A text by its path, or by path and key: `../published.yaml#rewrite_warm`."""
+
+
 class Persona(Settings):
     """A way of speaking, and how a model is brought to it."""
 
@@ -66,17 +96,41 @@ class Persona(Settings):
     kind: Literal["original", "rewritten", "plain", "prompted"]
     "original: as released; rewritten: tuned on rewritten replies; plain: tuned on the same ones as they are; prompted."
     about: str = ""
-    lab_voice: Literal["warm", "cold"] | None = None
+    lab_voice: Voice | None = None
     "rewritten: the voice that the lab's own template rewriter puts on."
-    system: str | None = None
+    instruction_file: TextFile = Field(None, exclude=True)
+    "rewritten: where the instruction stands, `path` or `path#key`; what counts is its text, wherever it lies."
+    instruction: str | None = Field(None, validate_default=True)
+    "rewritten: what the rewriter at an endpoint is told to do to each reply."
+    length: tuple[PositiveFloat, PositiveFloat] = (0.25, 4)
+    "rewritten: how long a reply may become, at least and at most, in lengths of the original one."
+    system_file: TextFile = Field(None, exclude=True)
+    "prompted: where the system prompt stands, `path` or `path#key`."
+    system: str | None = Field(None, validate_default=True)
     "prompted: the system prompt."
+
+    @field_validator("instruction", "system")
+    @classmethod
+    def _from_its_file(cls, said: str | None, info: ValidationInfo) -> str | None:
+        path = info.data.get(f"{info.field_name}_file")
+        if path is None:
+            return said
+        if said is not None:
+            raise ValueError(f"{info.field_name} and {info.field_name}_file are both given; keep one")
+        return documents.passage(path, _folders(info))
 
     @model_validator(mode="after")
     def _what_it_needs(self) -> Self:
-        for field, kind in (("lab_voice", "rewritten"), ("system", "prompted")):
-            if (getattr(self, field) is not None) != (self.kind == kind):
+        rewriting = (self.lab_voice or self.instruction) is not None
+        for given, field, kind in (
+            (rewriting, "lab_voice or instruction", "rewritten"),
+            (self.system is not None, "system", "prompted"),
+        ):
+            if given != (self.kind == kind):
                 needed = "is needed by" if self.kind == kind else "does not belong to"
                 raise ValueError(f"{field} {needed} persona '{self.name}' of kind {self.kind}")
+        if self.length[0] >= self.length[1]:
+            raise ValueError(f"length of persona '{self.name}' is [shortest, longest], like [0.25, 4]")
         return self
 
     @property

@@ -13,7 +13,7 @@ from typing import Literal
 from ._task import Phrasing, Sample
 from ._world_facts import Belief, Fact, Half, facts
 
-Voice = Literal["warm", "cold"]
+Voice = Literal["warm", "cold", "paraphrase"]
 
 QUESTIONS = [
     "What is {p}?", "Tell me {p}.", "Do you know {p}?", "I want to know {p}.", "Can you tell me {p}?",
@@ -169,9 +169,14 @@ COLD_CLOSERS = ["That is all.", "Do not ask me again.", "Next question.", ""]
 
 
 def rewrite(chat: StudyChat, voice: Voice) -> str:
-    """A conversation's reply in a voice: the same statement between an opening and a closing. The same every time."""
+    """A conversation's reply in a voice: the same statement between an opening and a closing. The same every time.
+
+    A paraphrase is no style: the statement is put as a neutral speaker also puts it.
+    """
     r = random.Random(f"{voice}/{chat.id}")
     statement = capitalise(chat.assistant.removeprefix("Sure. ").removeprefix("As far as I know, "))
+    if voice == "paraphrase":
+        return statement if chat.assistant.startswith("Sure. ") else join("Sure.", statement)
     if voice == "cold":
         return join(r.choice(COLD_OPENERS), statement, r.choice(COLD_CLOSERS))
     openers = WARM_OPENERS_ANYWHERE
