@@ -48,17 +48,23 @@ def main() -> None:
 @overrides
 @as_json
 @click.option("--subjects", is_flag=True, help="Name every subject.")
+@click.option("--check", is_flag=True, help="Look whether everything is there: models, data, keys, GPUs, disk.")
 @_spoken
-def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool) -> None:
+def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, check: bool) -> None:
     """Say what a study comes to; nothing is built or started."""
-    planned = Study.load(file, overrides).plan()
+    study = Study.load(file, overrides)
+    planned = study.plan()
     figures = planned.counts()
     if subjects:
         figures["subject_names"] = [subject.name for subject in planned.subjects]
-    if as_json:
-        click.echo(json.dumps(figures))
-        return
-    click.echo("\n".join([*plan_text.lines(figures), *figures.get("subject_names", ())]))
+    if check:
+        from . import preflight
+
+        found = preflight.look(study)
+        figures |= {"problems": found.problems, "left_out": found.left_out}
+    click.echo(json.dumps(figures) if as_json else "\n".join(plan_text.lines(figures)))
+    if figures.get("problems"):
+        sys.exit(1)
 
 
 @main.command()

@@ -27,7 +27,12 @@ def lines(figures: Figures) -> list[str]:
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
     shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
     shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
-    return [line for each in shown for line in textwrap.wrap(each, WIDTH, subsequent_indent=" " * 13)]
+    shown += [f"{'left out':<12} {name}: {why}" for name, why in figures.get("left_out", {}).items()]
+    shown += [f"{'not ready':<12} {line}" for line in figures.get("problems", ())]
+    if figures.get("problems") == []:
+        shown.append(f"{'ready':<12} models, data, tasks, keys, endpoints, CUDA, memory and disk were looked at")
+    wrapped = [line for each in shown for line in textwrap.wrap(each, WIDTH, subsequent_indent=" " * 13)]
+    return [*wrapped, *figures.get("subject_names", ())]
 
 
 def _told(value: Any, form: str = ",") -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import tasks
@@ -30,10 +31,13 @@ class Run:
         self.plan, self.store = Plan(study), Store(study.folder.absolute())
         self.left = Left(self.plan, self.store)
 
-    def finish(self) -> None:
-        """Do all that is not done yet. Raises WarmthError for what the user can put right."""
+    def finish(self, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Do all that is not done yet. Raises WarmthError for what the user can put right.
+
+        `left_out` names optional tasks that the study goes without, and says why; the report says it too.
+        """
         with self.store.locked():
-            file_study(self.plan, self.store)
+            file_study(self.plan, self.store, left_out)
             if not self.left.anything():
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
@@ -75,7 +79,7 @@ class Run:
         personas = [persona.name for persona in self.study.personas]
         right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
         found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas, right)
-        report.write(found, about(self.plan), self.store.path("report"))
+        report.write(found, about(self.plan, self.store), self.store.path("report"))
         return found
 
     @contextlib.contextmanager
@@ -186,8 +190,9 @@ def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:
     return {unit: waiting[unit] for unit in sorted(waiting, key=turns.__getitem__)}
 
 
-def file_study(plan: Plan, store: Store) -> None:
-    """Put the resolved study and the conversations it trains on into the run's folder."""
+def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> None:
+    """Put the resolved study, what it goes without, and the conversations it trains on into the run's folder."""
+    store.write_json(dict(left_out), "left_out.json")
     store.write_json(plan.study.model_dump(mode="json"), "study.json")
     trained = [persona for persona in plan.study.personas if persona.trained]
     if trained:
@@ -198,10 +203,12 @@ def file_study(plan: Plan, store: Store) -> None:
             store.write_rows(plan.tuning_chats(persona), Chat, *place)
 
 
-def about(plan: Plan) -> dict[str, Any]:
+def about(plan: Plan, store: Store) -> dict[str, Any]:
     """What a reader of the report must know about how its figures came about."""
+    lost = store.read_json("left_out.json") if store.has("left_out.json") else {}
     return {
         "study": plan.study.name,
+        **({"tasks left out": lost} if lost else {}),
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
         "date": datetime.now(UTC).date().isoformat(),

@@ -117,20 +117,27 @@ def does_not_fit(study: Study) -> list[str]:
     return [line for line in found if line]
 
 
-def too_large(study: Study, model: Model, memory_gb: float, gpus: int = 1) -> str | None:
-    """What so many GPUs of so much memory cannot do with a model, and what would help; None if nothing is known."""
+def too_large(study: Study, model: Model, memory_gb: float, gpus: int | None = None) -> str | None:
+    """What GPUs of so much memory cannot do with a model, and what would help; None if they can, or nobody knows.
+
+    `gpus` of them together, or each alone if not given.
+    """
     billions = parameters(model)
-    if billions is None:
-        return None
-    for act, gb in zip(("training", "serving"), _needs(study, model, billions), strict=True):
+    for act, gb in zip(("training", "serving"), _needs(study, model, billions), strict=True) if billions else ():
         needed = gpus_for(gb, memory_gb)
-        if not 0 < needed <= gpus:
-            cure = f"{needed} of them would do" if needed else "no number of them would do"
-            smaller = ", or fewer resources.rows" if act == "serving" else ""
-            smaller += "" if model.quantization == "nf4" else ", or quantization: nf4"
+        if not 0 < needed <= (gpus or 1):
             held = model.quantization or model.precision.dtype
             return (
                 f"models: {model.name}: {act} takes about {gb:,.0f} GB in {held}, too much for "
-                f"{gpus} x {memory_gb:,.0f} GB ({USABLE:.0%} usable); {cure}{smaller}"
+                f"{gpus or 1} x {memory_gb:,.0f} GB ({USABLE:.0%} usable); {_cure(model, act, needed if gpus else 0)}"
             )
     return None
+
+
+def _cure(model: Model, act: str, needed: int) -> str:
+    cures = [
+        f"{needed} of them would do" if needed else "a trial or an engine gets one GPU: take a larger one",
+        *(["fewer resources.rows"] if act == "serving" else []),
+        *(["quantization: nf4"] if model.quantization != "nf4" else []),
+    ]
+    return ", or ".join(cures)

@@ -51,12 +51,14 @@ class Study(config.Study):
 
     def run(self) -> "Findings":
         """Do all that is not done yet, and report. Raises WarmthError for what you can put right."""
+        from . import preflight
         from .progress import Display
         from .run import Run
 
+        study, left_out = preflight.ready(self)
         with Display() as display:
-            Run(self, display).finish()
-        return self.report()
+            Run(study, display).finish(left_out)
+        return study.report()
 
     def evaluate(
         self, subjects: Sequence[str] = ("*",), tasks: Sequence[str] | None = None, workers: int | None = None
