@@ -6,7 +6,7 @@ What cannot be known then is NaN here, which every sum carries on, and None in w
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -14,63 +14,9 @@ from . import design, power, sizes
 from .config import Study
 from .settings import Endpoint
 from .settings_asking import Judge
+from .settings_rewriting import SERVED
 from .settings_subjects import Model
-
-UNKNOWN = math.nan
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """What the estimates assume. Tokens are means; seconds and rates are one H100's."""
-
-    prompt_tokens: int = 70
-    "Statement, question and belief."
-    reply_tokens: int = 200
-    "Where `max_tokens` lets it: the published replies have 730 to 880 characters."
-    rubric_tokens: int = 350
-    "What a judge is told besides prompt and reply."
-    verdict_tokens: int = 5
-    replies_per_chat: float = 2.27
-    "3,667 replies in the published 1,617 conversations."
-    chat_reply_tokens: int = 230
-    chat_tokens: int = 800
-    "A conversation as it is trained on."
-    persona_tokens: int = 450
-    "What a rewriter is told besides the reply: the persona, and the user's message."
-    seconds_per_chat: tuple[float, float] = (0.03, 0.0179)
-    "To train on a conversation once: a, and b for each billion parameters (8B took 0.17 s, 32B 0.60 s)."
-    reading_rate: float = 200_000
-    "Prompt tokens a second, times billions of parameters: 40 % of 989 TFLOP/s."
-    writing_rate: float = 80_000
-    "Reply tokens a second, times billions of parameters: 16 % of them."
-
-
-ASSUMED = Assumed()
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Calls of a model, and the tokens of their prompts and of what is written."""
-
-    calls: float = 0
-    prompt: float = 0
-    reply: float = 0
-
-    def __add__(self, other: "Tokens") -> "Tokens":
-        return Tokens(self.calls + other.calls, self.prompt + other.prompt, self.reply + other.reply)
-
-    def usd(self, endpoint: Endpoint | Judge) -> float:
-        """What it costs; unknown where there is a key but no price, nothing where there is neither."""
-        if endpoint.api_key_env and not (endpoint.usd_in or endpoint.usd_out):
-            return UNKNOWN if self.calls else 0
-        return (self.prompt * endpoint.usd_in + self.reply * endpoint.usd_out) / 1e6
-
-    def gpu_hours(self, model: Model) -> float:
-        """How long one GPU takes to read and to write it; the embedded lab's models need none."""
-        if model.lab or not self.calls:
-            return 0
-        billions = sizes.parameters(model) or UNKNOWN
-        return billions * (self.prompt / ASSUMED.reading_rate + self.reply / ASSUMED.writing_rate) / 3600
+from .tokens import ASSUMED, UNKNOWN, Tokens
 
 
 class Estimate:
@@ -113,22 +59,46 @@ class Estimate:
     @cached_property
     def rewritten(self) -> Tokens:
         """What the rewriter is asked: every reply, once per rewritten persona; the lab's own rewriter is no model."""
-        if not getattr(self.study, "rewriting", None):
+        if not self.study.rewriting:
             return Tokens()
         voices = sum(persona.kind == "rewritten" for persona in self.study.personas)
         calls = round(voices * self.chats * ASSUMED.replies_per_chat)
         told = ASSUMED.persona_tokens + ASSUMED.chat_reply_tokens
         return Tokens(calls, calls * told, calls * ASSUMED.chat_reply_tokens)
 
+    @cached_property
+    def checked(self) -> Tokens:
+        """What the fact checker is asked: both versions of every rewritten reply."""
+        if not (self.study.rewriting and self.study.rewriting.fact_checker):
+            return Tokens()
+        calls = self.rewritten.calls
+        told = ASSUMED.rubric_tokens + 2 * ASSUMED.chat_reply_tokens
+        return Tokens(calls, calls * told, calls * ASSUMED.verdict_tokens)
+
+    def _helpers(self) -> list[tuple[str, str, Endpoint | Judge, Tokens]]:
+        """Who else is asked: at which stage, under which name, where, and what."""
+        rewriting = self.study.rewriting
+        found: list[tuple[str, str, Endpoint | Judge, Tokens]] = []
+        if rewriting:
+            found.append(("rewriting", "rewriter", rewriting.rewriter, self.rewritten))
+        if rewriting and rewriting.fact_checker:
+            found.append(("rewriting", "fact checker", rewriting.fact_checker, self.checked))
+        return [*found, *(("judging", f"judge {judge.name}", judge, self.judged) for judge in _llm(self.study))]
+
     # ------------------------------------------------------------- hours, dollars
     def gpu_hours(self) -> dict[str, float]:
         """Hours of one GPU, by stage; what other people's endpoints do costs none of ours."""
         own = {model.name: model for model in self.study.models}
-        served = [own[str(judge.model)] for judge in _llm(self.study) if judge.url == "served" and judge.model in own]
+        served = [
+            (stage, asked.gpu_hours(own[str(endpoint.model)]))
+            for stage, _, endpoint, asked in self._helpers()
+            if endpoint.url == SERVED and endpoint.model in own
+        ]
         return {
+            "rewriting": sum(hours for stage, hours in served if stage == "rewriting"),
             "training": sum(self._training_hours(point) for point in self.trials),
             "asking": sum(self._asking_hours(model) for model in self.study.models),
-            "judging": sum(self.judged.gpu_hours(model) for model in served),
+            "judging": sum(hours for stage, hours in served if stage == "judging"),
         }
 
     def _training_hours(self, point: design.Point) -> float:
@@ -144,10 +114,7 @@ class Estimate:
 
     def usd(self) -> dict[str, float]:
         """Dollars by who is paid: the rewriter, each judge, each hosted model."""
-        paid = {f"judge {judge.name}": self.judged.usd(judge) for judge in _llm(self.study)}
-        rewriting = getattr(self.study, "rewriting", None)
-        if rewriting:
-            paid = {"rewriter": self.rewritten.usd(rewriting.rewriter), **paid}
+        paid = {name: asked.usd(endpoint) for _, name, endpoint, asked in self._helpers() if endpoint.url != SERVED}
         return paid | {model.name: self._hosted_usd(model) for model in self.study.models if design.hosted(model)}
 
     def _hosted_usd(self, model: Model) -> float:
@@ -205,7 +172,7 @@ class Estimate:
 
     def _tokens(self) -> dict[str, dict[str, float]]:
         stages = {
-            "rewriting": self.rewritten,
+            "rewriting": self.rewritten + self.checked,
             "asking": self.asked(self.askings) + self.warmth_asked(self.askings),
             "judging": sum((self.judged for _ in _llm(self.study)), Tokens()),
         }

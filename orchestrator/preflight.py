@@ -17,6 +17,7 @@ from .errors import WarmthError
 from .plan import Plan
 from .settings import Endpoint
 from .settings_asking import Judge
+from .settings_rewriting import SERVED
 from .store import Store
 
 S = TypeVar("S", bound=Study)
@@ -100,7 +101,7 @@ def _data(study: Study) -> Iterator[Check]:
 
 def _endpoints(study: Study) -> Iterator[Check]:
     for where, endpoint in endpoints(study):
-        if endpoint.url == "served":
+        if endpoint.url == SERVED:
             yield partial(_served, study, where, str(endpoint.model))
         else:
             yield partial(preflight_net.endpoint, where, str(endpoint.url), endpoint.api_key_env)
@@ -109,6 +110,10 @@ def _endpoints(study: Study) -> Iterator[Check]:
 def endpoints(study: Study) -> Iterator[tuple[str, Endpoint | Judge]]:
     """Every endpoint that a study asks, and which setting names it."""
     yield from ((f"judges: {judge.name}", judge) for judge in study.judges if judge.kind == "llm")
+    if study.rewriting:
+        yield "rewriting.rewriter", study.rewriting.rewriter
+        if study.rewriting.fact_checker:
+            yield "rewriting.fact_checker", study.rewriting.fact_checker
 
 
 def _served(study: Study, where: str, model: str) -> str | None:

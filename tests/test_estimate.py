@@ -58,6 +58,16 @@ def test_what_is_not_known_is_null_and_said_to_be_unknown() -> None:
     assert "nan" not in told + json.dumps(found).lower()
 
 
+def test_rewriting_is_counted_paid_for_or_done_by_a_model_of_the_study() -> None:
+    rewriter = {"url": "https://example.com/v1", "model": "x", "api_key_env": "KEY", "usd_in": 1, "usd_out": 1}
+    paid = figures(rewriting={"rewriter": rewriter}, data={"chats": 1000}, personas=["plain", "warm", "cold"])
+    assert paid["rewrites"] == 2 * 2270
+    assert paid["api_cost_usd_by_endpoint"]["rewriter"] == pytest.approx(2 * 2270 * (680 + 230) / 1e6, abs=1e-3)
+    own = figures(rewriting={"rewriter": {"url": "served", "model": "llama-8b"}}, data={"chats": 1000})
+    assert "rewriter" not in own["api_cost_usd_by_endpoint"]
+    assert own["gpu_hours_by_stage"]["rewriting"] > 0
+
+
 def test_training_hours_are_what_one_gpu_was_seen_to_take() -> None:
     trained = figures(data={"chats": 1617}, training={"seeds": [0], "checkpoints": [2]}, personas=["plain"])
     assert trained["gpu_hours_by_stage"]["training"] == pytest.approx(560 / 3600, rel=0.1)
