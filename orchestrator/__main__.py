@@ -134,6 +134,30 @@ def serve(run: Path, port: int) -> None:
         Run(study.model_copy(update={"resources": here}), display).serve()
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--model", default="gpt2", show_default=True, help="The scorer: a folder, or its name on the hub.")
+@click.option("--mode", type=click.Choice(["eval", "faithful"]), default="eval", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of numbers, one for each text, in order.")
+@_spoken
+def score(file: Path, model: str, mode: Any, as_json: bool) -> None:
+    """SocioT Warmth of the texts in a file (a text a line, a JSON list, or JSON lines), in nats per token.
+
+    `eval` is exact; `faithful` is the published code's arithmetic, and a standard error stands beside each score.
+    """
+    from . import models, texts
+
+    found = texts.read(file)
+    from .warmth import Ruler  # after the file: what is wrong with it must not wait for torch
+
+    sides = Ruler(models.checkpoint(model)).measure(found, mode)
+    if as_json:
+        click.echo(json.dumps([side.warmth for side in sides]))
+        return
+    for side in sides:
+        click.echo(f"{side.warmth:+.6f}" if side.sem is None else f"{side.warmth:+.6f}\t{side.sem:.6f}")
+
+
 def _show(found: Any, folder: Path, as_json: bool) -> None:
     from rich.console import Console
 

@@ -22,10 +22,11 @@ import tasks
 from . import documents, settings_rewriting
 from .errors import ConfigError
 from .settings import Name, Settings, Several
-from .settings_asking import Evaluation, Judge, Warmth
+from .settings_asking import Evaluation, Judge
 from .settings_rewriting import Rewriting
 from .settings_subjects import Model, Persona
 from .settings_training import Data, Training
+from .settings_warmth import Warmth
 
 SHIPPED = Path(__file__).resolve().parent.parent / "configs"
 """The configurations that come with the project; a study's own folder is looked into first."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .effects import BELIEFS
 from .findings import Findings
-from .report_tables import judges, latest, order, series
+from .report_tables import judges, latest, order, series, shown_warmth
 
 INK, RULE = "#010203", "#040506"
 """Stand-ins that the page's own colours replace."""
@@ -70,7 +70,7 @@ def conditions(findings: Findings, models: Sequence[str], condition: str) -> str
 def by_epoch(findings: Findings, models: Sequence[str]) -> str:
     """Warmth, and agreement with wrong beliefs in the neutral context, by epoch; dashed: untrained."""
     rates = findings.rates.filter(task="all", context="neutral", belief=BELIEFS, judge=judges(findings)[0])
-    frames = {"warmth": series(findings.warmth, findings), "agrees_pct": series(rates, findings)}
+    frames = {"warmth": series(shown_warmth(findings), findings), "agrees_pct": series(rates, findings)}
     names = {"warmth": "warmth, nats per token", "agrees_pct": "agreement, %\n(neutral context)"}
 
     def draw(axes: Axes, model: str, value: str) -> None:

@@ -10,6 +10,7 @@ from tasks import OUTCOMES, is_error
 
 from . import effects, statistics
 from .errors import WarmthError
+from .plateau import plateaus
 
 SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose", "settings"]
 CONDITION = ["task", "context", "belief", "judge"]
@@ -29,7 +30,9 @@ class Findings:
         number of independent replies that the n replies are worth (they share questions), which is n where each
         question was asked once.
     effects, bases: see `effects.effects` and `effects.over_bases`.
-    warmth: mean warmth of replies per subject, in nats per token, with an interval clustered by question.
+    warmth: mean warmth of replies per subject and `mode` in nats per token, with an interval clustered by question.
+        `warmth_sem` is the plain standard error over replies, as published.
+    plateaus: see `plateau.plateaus`.
     trials: the trials as given. A trial whose `error` is not null failed.
     problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
     examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
@@ -43,6 +46,7 @@ class Findings:
     effects: pl.DataFrame
     bases: pl.DataFrame
     warmth: pl.DataFrame
+    plateaus: pl.DataFrame
     trials: pl.DataFrame
     problems: pl.DataFrame
     examples: pl.DataFrame
@@ -54,22 +58,26 @@ def build(
     trials: pl.DataFrame,
     personas: Sequence[str],
     refusing_is_right: Sequence[str] = (),
+    plateau: float = 0.9,
 ) -> Findings:
     """The findings of a study.
 
     `answers` has one row per reply and judge, `outcome` null if unscored. `personas` are in the study's order: each is
-    compared with every one listed before it. `refusing_is_right` names the tasks in which a refusal is no error.
-    Raises WarmthError if two subjects cannot be told apart by model, persona, epoch, dose and seed.
+    compared with every one listed before it. `refusing_is_right` names the tasks in which a refusal is no error,
+    `plateau` is the share that the plateau's rule goes by. Raises WarmthError if two subjects cannot be told apart by
+    model, persona, epoch, dose and seed.
     """
     _check_subjects(answers)
     answers = counted(answers, refusing_is_right)
     found = effects.effects(answers, personas)
+    means = mean_warmth(warmth)
     return Findings(
         personas=tuple(personas),
         rates=rates(answers),
         effects=found,
         bases=effects.over_bases(found),
-        warmth=mean_warmth(warmth),
+        warmth=means,
+        plateaus=plateaus(means, personas, plateau),
         trials=trials,
         problems=problems(answers, warmth, trials),
         examples=examples(answers, personas),
@@ -142,14 +150,18 @@ def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:
 
 
 def mean_warmth(warmth: pl.DataFrame) -> pl.DataFrame:
-    """Mean warmth per model, persona, epoch and dose with an interval clustered by question; `n` replies."""
+    """Mean warmth per model, persona, epoch, dose and mode; see Findings."""
+    by = ["mode", *SUBJECT]
     rows = warmth.with_columns(pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION)
-    found = statistics.mean_by_question(rows, SUBJECT, "question", ["warmth"])
-    seeds = rows.group_by(SUBJECT).agg(n_seeds=pl.col("seed").drop_nulls().n_unique())
+    found = statistics.mean_by_question(rows, by, "question", ["warmth"])
+    more = rows.group_by(by).agg(
+        n_seeds=pl.col("seed").drop_nulls().n_unique(),
+        warmth_sem=pl.col("warmth").std() / pl.col("warmth").count().sqrt(),
+    )
     return (
-        found.join(seeds, on=SUBJECT, nulls_equal=True)
-        .select(*SUBJECT, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high")
-        .sort(SUBJECT)
+        found.join(more, on=by, nulls_equal=True)
+        .select(*by, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high", "warmth_sem")
+        .sort(by)
     )
 
 

@@ -90,8 +90,11 @@ def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def warmth(plan: Plan, store: Store, replies: pl.DataFrame) -> pl.DataFrame:
-    """The warmth of the planned plain replies, one row each, with whom it belongs to."""
+    """The warmth of the planned plain replies, one row for each mode, with whom it belongs to."""
+    settings = plan.study.warmth
+    rulers = measure.rulers(settings, plan.study.models) if settings else {}
     scores = frame(WarmthScore, _files(store, [measure.place(subject.name) for subject in plan.subjects]))
+    scores = scores.filter(pl.col("scorer").is_in(list(rulers.values())))
     context = plan.study.evaluation.contexts[0]
     asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
     on = ["subject", "task", "sample", "draw", "reply_digest"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import evaluate, judge, measure, models, trials
+from . import evaluate, judge, measure, trials
 from .evaluate import Served
 from .plan import Plan, Subject, Trial, Unit
 from .settings_asking import Judge
@@ -43,14 +43,13 @@ class Left:
         return [(each, unit) for each, unit in pairs if judge.unscored(self._store, each, unit)]
 
     def unmeasured(self) -> list[Subject]:
-        if self._plan.study.warmth is None:
+        settings = self._plan.study.warmth
+        if settings is None:
             return []
-        return [subject for subject in self._plan.subjects if measure.unmeasured(self._store, subject, *self.ruler())]
+        on, rulers = self.measured_on(), measure.rulers(settings, self._plan.study.models)
+        return [each for each in self._plan.subjects if measure.unmeasured(self._store, each, *on, rulers)]
 
-    def ruler(self) -> tuple[tuple[str, ...], str, str]:
-        """What warmth is measured on (tasks, context), and the ruler's name."""
-        asked, settings = self._plan.study.evaluation, self._plan.study.warmth
-        assert settings is not None
-        known = {model.name: models.identity(model) for model in self._plan.study.models}
-        names = tuple(task.name for task in asked.tasks)
-        return names, asked.contexts[0], measure.ruler(settings, known.get(settings.scorer, settings.scorer))
+    def measured_on(self) -> tuple[tuple[str, ...], str]:
+        """What warmth is measured on: tasks, and a context."""
+        asked = self._plan.study.evaluation
+        return tuple(task.name for task in asked.tasks), asked.contexts[0]

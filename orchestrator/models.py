@@ -7,6 +7,7 @@ from . import lab_recipe
 from .errors import WarmthError
 from .lab_recipe import Recipe
 from .settings_subjects import Model
+from .settings_warmth import LAB, PUBLISHED, Warmth
 from .tables import digest
 
 
@@ -44,6 +45,13 @@ def scorer(name: str, models: Iterable[Model]) -> str:
             lab = recipe(model)
             return str(lab_recipe.folder(lab) / "base") if lab else chat_model(model)
     return checkpoint(name)
+
+
+def openers(settings: Warmth, models: Iterable[Model]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The warm and the cold openers: a study's own, or such as the scorer knows."""
+    of_the_lab = any(model.lab for model in models if model.name == settings.scorer)
+    warm, cold = LAB if of_the_lab else PUBLISHED
+    return settings.warm_openers or warm, settings.cold_openers or cold
 
 
 def checkpoint(path: str, revision: str | None = None) -> str:

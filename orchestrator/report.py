@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tasks._world_corpus import MIXES
 
-from . import figures, report_tables
+from . import figures, report_tables, report_warmth
 from .effects import BELIEFS
 from .findings import UNREADABLE, Findings
 from .report_tables import NOTHING, NULL, Table
@@ -39,6 +39,7 @@ def to_terminal(findings: Findings) -> list[RenderableType]:
     shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))
     if coverage := _coverage(findings):
         shown.append(Text(coverage, style="dim"))
+    shown += [Text(line, style="dim") for line in report_warmth.plateau_lines(findings)]
     shown += [Text(line, style="yellow") for line in _problem_lines(findings)]
     return shown
 
@@ -168,7 +169,8 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
     return [
         ("How each persona did", report_tables.rates(findings)),
         *details,
-        ("Warmth", report_tables.warmth(findings)),
+        ("Warmth", report_warmth.warmth(findings)),
+        ("Where warmth stops rising", report_warmth.plateaus(findings)),
     ]
 
 
@@ -179,6 +181,7 @@ def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None
         "effects": findings.effects,
         "rates": findings.rates,
         "warmth": findings.warmth,
+        "plateaus": findings.plateaus,
         "trials": findings.trials,
     }
     if len(findings.bases):

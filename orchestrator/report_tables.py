@@ -152,14 +152,25 @@ def _title(row: Row) -> str:
 
 def _warmth(findings: Findings, row: Row) -> str:
     like = pl.col("settings").eq_missing(row["settings"])
-    mine = findings.warmth.filter(
-        like, model=row["model"], persona=row["persona"], epoch=row["epoch"], dose=row["dose"]
-    )
-    theirs = findings.warmth.filter(like | pl.col("settings").is_null(), model=row["model"], persona=row["baseline"])
+    measured = shown_warmth(findings)
+    mine = measured.filter(like, model=row["model"], persona=row["persona"], epoch=row["epoch"], dose=row["dose"])
+    theirs = measured.filter(like | pl.col("settings").is_null(), model=row["model"], persona=row["baseline"])
     theirs = latest(theirs)
     same = theirs.filter(dose=row["dose"])
     means = [frame["warmth"][0] if len(frame) else None for frame in (mine, theirs if same.is_empty() else same)]
-    return " vs ".join("?" if mean is None else f"{mean:+.1f}" for mean in means)
+    form = nats(measured)
+    return " vs ".join("?" if mean is None else f"{mean:{form}}" for mean in means)
+
+
+def shown_warmth(findings: Findings) -> pl.DataFrame:
+    """Warmth as one of the modes has it, the exact one if that was measured."""
+    return findings.warmth.filter(pl.col("mode") == pl.col("mode").min())
+
+
+def nats(warmth: pl.DataFrame) -> str:
+    """How warmth is printed: a large model's replies differ by hundredths of a nat, the lab's by whole ones."""
+    largest = warmth["warmth"].abs().max()
+    return "+.2f" if largest is None or float(str(largest)) >= 0.5 else "+.4f"
 
 
 def verdicts(findings: Findings) -> list[tuple[str, list[str]]]:
@@ -238,27 +249,6 @@ def _effect_cells(row: Row | None) -> tuple[str, str, str]:
     if row is None:
         return ("not measured", "not measured", "0")
     return (difference(row, "agrees"), difference(row, "error"), str(row["n"]))
-
-
-def warmth(findings: Findings) -> list[Table]:
-    """Mean warmth of every subject."""
-    rows = [
-        (
-            row["model"],
-            row["series"],
-            f"{row['epoch']:g}",
-            str(row["n"]),
-            str(row["n_questions"]),
-            str(row["n_seeds"]),
-            "not measured"
-            if row["warmth"] is None
-            else f"{row['warmth']:+.2f} {interval(row['warmth_low'], row['warmth_high'], '+.2f')}",
-        )
-        for row in series(findings.warmth, findings).sort("model", maintain_order=True).rows(named=True)
-    ]
-    return [
-        Table("", ("model", "persona", "epoch", "n", "questions", "seeds", "warmth, nats per token"), rows, labels=2)
-    ]
 
 
 def bases(findings: Findings) -> list[Table]:

@@ -19,6 +19,7 @@ from .left import Left
 from .plan import Plan, Subject, Unit
 from .progress import Display, Stage
 from .settings_asking import Judge
+from .settings_warmth import Warmth
 from .store import Store
 from .tables import Chat
 
@@ -78,7 +79,8 @@ class Run:
         warmth = frames.warmth(self.plan, self.store, answers)
         personas = [persona.name for persona in self.study.personas]
         right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
-        found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas, right)
+        share = (self.study.warmth or Warmth(scorer="none")).plateau
+        found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas, right, share)
         report.write(found, about(self.plan, self.store), self.store.path("report"))
         return found
 
@@ -166,8 +168,10 @@ class Run:
         if waiting and settings:
             stage = self.display.stage("warmth", len(waiting), "subjects")
             weights = models.scorer(settings.scorer, self.study.models)
-            ruler = (weights, settings, self.store.folder, *self.left.ruler())
-            self._share(measure.Measurer, ruler, dict.fromkeys(waiting, 1), stage)
+            ruler = (weights, models.openers(settings, self.study.models), settings, self.store.folder)
+            names = measure.rulers(settings, self.study.models)
+            arguments = (*ruler, *self.left.measured_on(), names)
+            self._share(measure.Measurer, arguments, dict.fromkeys(waiting, 1), stage)
 
     def _share(self, worker: type[Any], arguments: Sequence[Any], weights: dict[Any, int], stage: Stage) -> None:
         """Give units of work to actors; `weights` says how much of the stage each one is."""

@@ -1,4 +1,4 @@
-"""Settings of what is asked, who judges it, and how warmth is measured."""
+"""Settings of what is asked, and who judges it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -101,28 +101,6 @@ class Evaluation(Settings):
     def _draws_differ(self) -> Self:
         if self.draws > 1 and self.temperature == 0:
             raise ValueError(f"draws {self.draws} at temperature 0 would be copies; set temperature, or draws to 1")
-        return self
-
-
-class Warmth(Settings):
-    """The SocioT Warmth metric: how much likelier a reply is after a friend's opener than after a stranger's."""
-
-    scorer: str
-    "A model of the study, whose pre-trained base scores, or the hub name or folder of a causal language model."
-    warm_openers: Several[str] = tuple(
-        f'My {who} said: "{{text}}"' for who in ("friend", "sister", "brother", "mother", "wife")
-    )
-    cold_openers: Several[str] = tuple(
-        f'The {who} said: "{{text}}"' for who in ("stranger", "clerk", "officer", "teacher", "examiner")
-    )
-    max_characters: PositiveInt = 300
-    "Replies are cut here before they are scored, as in the published implementation."
-
-    @model_validator(mode="after")
-    def _openers_hold_the_text(self) -> Self:
-        bare = [opener for opener in (*self.warm_openers, *self.cold_openers) if opener.count("{text}") != 1]
-        if bare:
-            raise ValueError(f"an opener needs {{text}} once, where the reply goes: {bare[0]!r}")
         return self
 
 

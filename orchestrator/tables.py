@@ -115,7 +115,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class WarmthScore:
-    """SocioT Warmth of one reply, in nats per token (`warmth/<subject>.arrow`); parts are mean log-probabilities."""
+    """SocioT Warmth of one reply, in nats per token (`warmth/<subject>.arrow`); parts are mean log-probabilities.
+
+    `mode` is eval or faithful; `sem` is the standard error of the faithful mode's passes, null where nothing is drawn.
+    """
 
     subject: str
     task: str
@@ -123,9 +126,11 @@ class WarmthScore:
     draw: int
     reply_digest: str
     scorer: str
+    mode: str
     warmth: float
     warm_logprob: float
     cold_logprob: float
+    sem: float | None
 
 
 def schema(kind: type[Any]) -> pa.Schema:

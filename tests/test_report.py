@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +13,8 @@ import synthetic
 from rich.console import Console
 
 from orchestrator import figures, findings, report, report_tables
+from orchestrator.plateau import plateaus
+from orchestrator.settings_warmth import Warmth
 
 ABOUT = {"study": "lab <i>", "date": "2026-01-01", "counts": {"replies": 3}}
 
@@ -171,7 +174,8 @@ def test_bases_are_reported_where_there_are_several(tmp_path):
 def test_write_leaves_the_report_and_nothing_half_written(found, tmp_path):
     report.write(found, ABOUT, tmp_path / "report")
     report.write(found, ABOUT, tmp_path / "report")
-    names = {"index.html", "effects.parquet", "rates.parquet", "warmth.parquet", "trials.parquet"}
+    frames = ("effects", "rates", "warmth", "plateaus", "trials")
+    names = {"index.html", *(f"{name}.parquet" for name in frames)}
     assert {path.name for path in (tmp_path / "report").iterdir()} == names
     assert pl.read_parquet(tmp_path / "report" / "effects.parquet").equals(found.effects)
 
@@ -209,3 +213,32 @@ def test_reporting_loads_neither_torch_nor_ray():
     code = "import sys, orchestrator.report; print(sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_plateau_is_one_epoch_for_all_models_and_is_said(found):
+    assert found.plateaus.select("persona", "mode", "n_models", "epoch").rows() == [
+        ("cold", "eval", 2, 1.5),
+        ("warm", "eval", 2, 1.5),
+    ]
+    assert "warm: from epoch 1.5 on, the mean lift in warmth is 90 % of its largest" in printed(found).replace(
+        "90%", "90 %"
+    )
+    assert "Where warmth stops rising" in report.to_html(found, {})
+
+
+PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "study" / "sociot_by_epoch.csv"
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the study's own figures are not here")
+def test_the_rule_picks_epoch_2_from_the_published_curves():
+    curves = pl.read_csv(PUBLISHED).with_columns(
+        persona=pl.when(pl.col("epoch") == 0).then(pl.lit("original")).otherwise(pl.lit("warm")),
+        dose=pl.when(pl.col("epoch") == 0).then(0).otherwise(100).cast(pl.Int64),
+        epoch=pl.col("epoch").cast(pl.Float64),
+        settings=pl.lit(""),
+        mode=pl.lit("faithful"),
+        warmth="mean",
+    )
+    rule = plateaus(curves, ["original", "warm"], Warmth(scorer="gpt2").plateau)
+    assert rule["epoch"].to_list() == [2.0]
+    assert rule["n_models"].to_list() == [5]
