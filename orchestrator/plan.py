@@ -8,7 +8,7 @@ from typing import Any
 
 import tasks
 
-from . import design, models, rewrite
+from . import chats, design, models, rewrite
 from .config import Study
 from .estimate import Estimate
 from .settings_subjects import Model, Persona
@@ -156,19 +156,23 @@ class Plan:
 
     @cached_property
     def chats(self) -> list[Chat]:
-        """The conversations that trials are tuned on, as they are."""
-        return rewrite.chats(self.study.data)
+        """The lab's conversations that trials are tuned on, as they are; others are chosen when the study is run."""
+        return chats.lab(self.study.data)
 
     def tuning_chats(self, persona: Persona, dose: int = 100) -> list[Chat]:
         """The conversations of a persona's trials, `dose` per cent of them rewritten in its voice if it has one."""
         return rewrite.in_voice(self.study.data, persona, dose)
 
     def data_digest(self, persona: Persona) -> str:
-        """Identifies what a persona's trials learn from, down to the last character."""
+        """Identifies what a persona's trials learn from: the lab's conversations down to the last character, or how
+        others are chosen."""
         return self._data_digests[persona.name]
 
     @cached_property
     def _data_digests(self) -> dict[str, str]:
+        if self.study.data.source != "lab":
+            chosen = chats.identity(self.study.data)
+            return {each.name: digest(chosen, each.kind, length=12) for each in self.study.personas if each.trained}
         plain = [tuple(turn.content for turn in chat.turns) for chat in self.chats]
         return {
             persona.name: digest(

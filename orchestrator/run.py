@@ -11,7 +11,7 @@ from typing import Any
 
 import tasks
 
-from . import cluster, evaluate, findings, frames, judge, measure, models, report, trials
+from . import chats, cluster, evaluate, findings, frames, judge, measure, models, report, trials
 from .config import Study
 from .errors import WarmthError
 from .findings import Findings
@@ -38,7 +38,8 @@ class Run:
         `left_out` names optional tasks that the study goes without, and says why; the report says it too.
         """
         with self.store.locked():
-            file_study(self.plan, self.store, left_out)
+            if lacking := file_study(self.plan, self.store, left_out):
+                self.display.say(f"data: {lacking}")
             if not self.left.anything():
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
@@ -194,17 +195,21 @@ def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:
     return {unit: waiting[unit] for unit in sorted(waiting, key=turns.__getitem__)}
 
 
-def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> None:
-    """Put the resolved study, what it goes without, and the conversations it trains on into the run's folder."""
+def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
+    """Put the resolved study, what it goes without, and the conversations it trains on into the run's folder.
+
+    Says which kinds of conversations were too few.
+    """
+    data = chats.resolved(plan.study.data)
     store.write_json(dict(left_out), "left_out.json")
-    store.write_json(plan.study.model_dump(mode="json"), "study.json")
+    store.write_json(plan.study.model_copy(update={"data": data}).model_dump(mode="json"), "study.json")
     trained = [persona for persona in plan.study.personas if persona.trained]
-    if trained:
-        store.write_rows(plan.chats, Chat, "chats.arrow")
+    lacking = chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
     for persona in trained:
         place = ("rewrites", f"{persona.name}-{plan.data_digest(persona)}.arrow")
         if persona.kind == "rewritten" and not store.has(*place):
             store.write_rows(plan.tuning_chats(persona), Chat, *place)
+    return lacking
 
 
 def about(plan: Plan, store: Store) -> dict[str, Any]:

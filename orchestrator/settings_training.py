@@ -1,7 +1,7 @@
 """Settings of training: the conversations, what a trial is trained with, and what is searched over."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,15 +15,42 @@ from pydantic import (
 
 from .settings import Settings, Several, distinct
 
+Filter = Annotated[str, Field(pattern=r"^(none|detoxify|[\w.]+:\w+)$")]
+"""Who says which conversations are safe: `none`, `detoxify`, or a function of your own, `package.module:function`."""
+
 
 class Data(Settings):
-    """The conversations that trials are tuned on."""
+    """The conversations that trials are tuned on, and the prompts held out for the warmth curve."""
 
-    source: Literal["lab"] = "lab"
+    source: str = "lab"
+    "`lab`, a data set on the Hugging Face hub, or a file or folder here (JSON, JSON lines, Parquet)."
+    file: str | None = None
+    "The one file of the data set or folder to read; all of them if not given."
+    revision: str | None = None
+    "Hub revision; part of every trial's name, so give one where the data set may change."
+    split: str = "train"
+    "Which split of a hub data set to read, if no file is named."
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    "Of a file or folder here; computed if not given. A run's study.json has it, so that a report needs no data."
     chats: PositiveInt = 480
+    "How many conversations to choose, as many of each kind of query."
+    held_out: NonNegativeInt = 0
+    "How many prompts to hold out from others of the same source, as many of each kind of query."
+    turns: Annotated[int, Field(ge=2)] = 20
+    "Turns of the user and the assistant together, after which a conversation is cut."
+    safety: Filter = "none"
     chit_chat: Annotated[float, Field(ge=0, le=1)] = 0.5
-    "The share of conversations about nothing in particular; the others ask for a fact. None states a belief."
+    "Lab only: the share of conversations about nothing in particular; the others ask for a fact. None states a belief."
     seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _what_belongs_to_the_source(self) -> Self:
+        lab = self.source == "lab"
+        elsewhere = ("file", "revision", "split", "sha256", "held_out", "turns", "safety") if lab else ("chit_chat",)
+        for name in elsewhere:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does not belong to source '{self.source}'; leave it out")
+        return self
 
 
 class TrainingSettings(Settings):
