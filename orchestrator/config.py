@@ -58,7 +58,7 @@ def _among(setting: str, epochs: Iterable[float], of: str, kept: Iterable[float]
     lost = ", ".join(f"{epoch:g}" for epoch in epochs if epoch not in kept)
     if lost:
         there = ", ".join(f"{epoch:g}" for epoch in kept)
-        raise ValueError(f"evaluation.{setting} names epoch {lost}, but {of} are {there}")
+        raise ValueError(f"{setting} names epoch {lost}, but {of} are {there}")
 
 
 def _rule(said: Any) -> Any:
@@ -97,10 +97,23 @@ class Study(Settings):
     def _asked_at_checkpoints(self) -> Self:
         asked, kept = self.evaluation, self.training.checkpoints
         if any(persona.trained for persona in self.personas):
-            _among("evaluate_at", asked.evaluate_at or (), "training.checkpoints", kept)
-            _among("contexts_at", asked.contexts_at, "training.checkpoints", kept)
+            _among("evaluation.evaluate_at", asked.evaluate_at or (), "training.checkpoints", kept)
+            _among("evaluation.contexts_at", asked.contexts_at, "training.checkpoints", kept)
             if asked.evaluate_at:
-                _among("contexts_at", asked.contexts_at, "evaluation.evaluate_at", asked.evaluate_at)
+                _among("evaluation.contexts_at", asked.contexts_at, "evaluation.evaluate_at", asked.evaluate_at)
+        return self
+
+    @model_validator(mode="after")
+    def _warmth_is_measured_on_something(self) -> Self:
+        at, asked = self.warmth.warmth_at if self.warmth else None, self.evaluation.evaluate_at
+        if at and any(persona.trained for persona in self.personas):
+            _among("warmth.warmth_at", at, "training.checkpoints", self.training.checkpoints)
+        if self.warmth and self.warmth.prompts == "tasks":
+            _among("warmth.warmth_at", at or (), "evaluation.evaluate_at", asked or at or ())
+        elif self.warmth and not getattr(self.data, "held_out", 0):
+            raise ValueError(
+                "warmth.prompts is held-out, but no prompts are: set data.held_out, or take prompts: tasks"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from . import models, tables
 from .client import Client, RequestFailed
-from .plan import Plan, Question, Subject, Unit
+from .errors import WarmthError
+from .plan import HELD_OUT, Plan, Question, Subject, Unit
 from .settings_asking import Evaluation
 from .store import Store
-from .tables import Reply
+from .tables import HeldOut, Reply
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ def served_as(subject: Subject, adapters: Mapping[str, str]) -> Served:
     return Served(adapters[subject.name], adapters[subject.name])
 
 
+def questions(plan: Plan, store: Store, unit: Unit) -> list[Question]:
+    """Everything that a unit asks. Raises WarmthError if the prompts that it asks were not held out."""
+    if unit.task != HELD_OUT:
+        return plan.questions(unit)
+    prompts = store.read_rows(HeldOut, "held_out.arrow")
+    if not prompts:
+        raise WarmthError(
+            f"{store.path('held_out.arrow')}: no prompts in it; raise data.held_out or take prompts: tasks"
+        )
+    return plan.held_out(unit, prompts)
+
+
 def missing(plan: Plan, store: Store, unit: Unit, served: Served) -> list[Question]:
     """The questions of a unit that have no finished reply."""
     asked, system = plan.study.evaluation, unit.subject.persona.system
@@ -41,7 +54,7 @@ def missing(plan: Plan, store: Store, unit: Unit, served: Served) -> list[Questi
     finished = {(tables.key(row), row.request) for row in found if row.error is None}
     return [
         question
-        for question in plan.questions(unit)
+        for question in questions(plan, store, unit)
         if (tables.key(question), request_digest(served, question, system, asked)) not in finished
     ]
 

@@ -1,7 +1,7 @@
 """A run's tables as Polars frames."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 from . import evaluate, judge, measure, tables, trials
 from .errors import WarmthError
 from .evaluate import Served
-from .plan import Plan, Trial
+from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
 from .tables import Reply, Score, WarmthScore
 
@@ -42,7 +42,7 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     Rows of another plan that lie in the same files (other conditions, other sampling) are left out. `outcome` is null
     where the reply or the verdict failed (`error`), or the verdict could not be read.
     """
-    replies = _planned(plan, store, served)
+    replies = _planned(plan, store, served, plan.units)
     scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
     judged = [
         (each.name, task.name, judge.identity(each, task.name))
@@ -59,21 +59,21 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
 
 
-def _planned(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFrame:
+def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequence[Unit]) -> pl.DataFrame:
     asked = plan.study.evaluation
     wanted = [
         (
             *tables.key(question),
             evaluate.request_digest(served[unit.subject.name], question, unit.subject.persona.system, asked),
         )
-        for unit in plan.units
+        for unit in units
         if unit.subject.name in served
-        for question in plan.questions(unit)
+        for question in evaluate.questions(plan, store, unit)
     ]
     kinds = pl.DataFrame(pl.from_arrow(tables.schema(Reply).empty_table())).schema
     on = [*tables.KEY, "request"]
     keys = pl.DataFrame(wanted, schema={name: kinds[name] for name in on}, orient="row")
-    replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in plan.units]))
+    replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in units]))
     digests = [tables.digest(*pair) for pair in replies.select("prompt", "reply").iter_rows()]
     digested = replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
     return _who(plan, digested.join(keys, on=on, how="semi"))
@@ -89,13 +89,15 @@ def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.join(models, on="model", how="left").join(searched, on="subject", how="left")
 
 
-def warmth(plan: Plan, store: Store, replies: pl.DataFrame) -> pl.DataFrame:
-    """The warmth of the planned plain replies, one row for each mode, with whom it belongs to."""
+def warmth(plan: Plan, store: Store, replies: pl.DataFrame, served: Mapping[str, Served]) -> pl.DataFrame:
+    """The warmth of the planned plain replies (`replies`, or those to held-out prompts), one row for each mode."""
     settings = plan.study.warmth
     rulers = measure.rulers(settings, plan.study.models) if settings else {}
-    scores = frame(WarmthScore, _files(store, [measure.place(subject.name) for subject in plan.subjects]))
+    scores = frame(WarmthScore, _files(store, [measure.place(subject.name) for subject in plan.measured]))
     scores = scores.filter(pl.col("scorer").is_in(list(rulers.values())))
     context = plan.study.evaluation.contexts[0]
+    if plan.curve:
+        context, replies = "neutral", _planned(plan, store, served, plan.curve)
     asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
     on = ["subject", "task", "sample", "draw", "reply_digest"]
     who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "settings")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from . import evaluate, judge, measure, trials
 from .evaluate import Served
-from .plan import Plan, Subject, Trial, Unit
+from .plan import HELD_OUT, Plan, Subject, Trial, Unit
 from .settings_asking import Judge
 from .store import Store
 
@@ -16,7 +16,7 @@ class Left:
         self._plan, self._store = plan, store
 
     def anything(self) -> bool:
-        units = self._plan.units
+        units = [*self._plan.units, *self._plan.curve]
         return bool(self.untrained() or self.unasked(units) or self.unjudged(units) or self.unmeasured())
 
     def untrained(self) -> list[Trial]:
@@ -39,7 +39,7 @@ class Left:
         return {unit: count for unit, count in waiting.items() if count}
 
     def unjudged(self, units: Sequence[Unit]) -> list[tuple[Judge, Unit]]:
-        pairs = ((each, unit) for each in self._plan.study.judges for unit in units)
+        pairs = ((each, unit) for each in self._plan.study.judges for unit in units if unit.task != HELD_OUT)
         return [(each, unit) for each, unit in pairs if judge.unscored(self._store, each, unit)]
 
     def unmeasured(self) -> list[Subject]:
@@ -47,9 +47,11 @@ class Left:
         if settings is None:
             return []
         on, rulers = self.measured_on(), measure.rulers(settings, self._plan.study.models)
-        return [each for each in self._plan.subjects if measure.unmeasured(self._store, each, *on, rulers)]
+        return [each for each in self._plan.measured if measure.unmeasured(self._store, each, *on, rulers)]
 
     def measured_on(self) -> tuple[tuple[str, ...], str]:
         """What warmth is measured on: tasks, and a context."""
+        if self._plan.curve:
+            return (HELD_OUT,), "neutral"
         asked = self._plan.study.evaluation
         return tuple(task.name for task in asked.tasks), asked.contexts[0]

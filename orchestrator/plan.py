@@ -13,7 +13,7 @@ from .config import Study
 from .estimate import Estimate
 from .settings_subjects import Model, Persona
 from .settings_training import TrainingSettings
-from .tables import Chat, digest
+from .tables import Chat, HeldOut, digest
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ class Unit:
     task: str
 
 
+HELD_OUT = "held-out"
+"""Stands for a task in the units that no judge scores: held-out prompts, answered for the warmth curve alone."""
+
+
 class Plan:
     """What a study comes to, before anything is built or started."""
 
@@ -121,6 +125,39 @@ class Plan:
     def units(self) -> list[Unit]:
         asked = [subject for subject in self.subjects if subject.contexts]
         return [Unit(subject, task.name) for subject in asked for task in self.study.evaluation.tasks]
+
+    @cached_property
+    def measured(self) -> list[Subject]:
+        """The subjects whose warmth is measured."""
+        settings = self.study.warmth
+        if settings is None:
+            return []
+        at = settings.warmth_at
+        chosen = [each for each in self.subjects if each.trial is None or at is None or each.epoch in at]
+        return chosen if settings.prompts == HELD_OUT else [each for each in chosen if each.contexts]
+
+    @cached_property
+    def curve(self) -> list[Unit]:
+        """The units that are asked for warmth's sake; none where it is measured on the tasks' replies."""
+        apart = self.study.warmth is not None and self.study.warmth.prompts == HELD_OUT
+        return [Unit(subject, HELD_OUT) for subject in self.measured] if apart else []
+
+    def held_out(self, unit: Unit, prompts: Sequence[HeldOut]) -> list[Question]:
+        """Everything that a unit of the warmth curve asks: each prompt once, as it is."""
+        seed = self.study.evaluation.seed
+        return [
+            Question(
+                unit.subject.name,
+                HELD_OUT,
+                each.id,
+                "neutral",
+                "none",
+                0,
+                row_seed(seed, HELD_OUT, each.id),
+                each.prompt,
+            )
+            for each in prompts
+        ]
 
     def questions(self, unit: Unit) -> list[Question]:
         """Everything that a unit asks, the same prompts and seeds for every subject."""

@@ -47,7 +47,7 @@ class Run:
                 self._check_port()
                 self._build()
                 self._train()
-                self._ask(self.plan.units)
+                self._ask([*self.plan.units, *self.plan.curve])
                 self._measure()
 
     def ask_only(self, subjects: Sequence[Subject]) -> None:
@@ -77,7 +77,7 @@ class Run:
         answers = frames.answers(self.plan, self.store, self.left.served())
         if answers.is_empty():
             raise WarmthError(f"{self.store.folder}: there are no replies to report on yet; `warmth run` gets them")
-        warmth = frames.warmth(self.plan, self.store, answers)
+        warmth = frames.warmth(self.plan, self.store, answers, self.left.served())
         personas = [persona.name for persona in self.study.personas]
         right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
         share = (self.study.warmth or Warmth(scorer="none")).plateau

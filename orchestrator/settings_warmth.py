@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from .settings import Settings, Several
 
@@ -33,6 +33,10 @@ class Warmth(Settings):
     "A model of the study, whose pre-trained base scores, or the hub name or folder of a causal language model."
     modes: Several[Mode] = ("eval",)
     "eval: exact; faithful: the published code's arithmetic, with dropout. The first one is the one that is shown."
+    prompts: Literal["tasks", "held-out"] = "tasks"
+    "What subjects answer: the tasks' plain questions, or prompts that were held out of the conversations."
+    warmth_at: tuple[PositiveFloat, ...] | None = None
+    "Checkpoints that are measured; every one if not given. Models as released: always."
     warm_openers: Several[str] | None = None
     "The published ones if not given; for a scorer of the lab, friends and relatives that it knows."
     cold_openers: Several[str] | None = None

@@ -111,6 +111,8 @@ def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None
         (("[rule]", "[{name: gpt}]"), "small.yaml:6: judges.0: judge 'gpt' of kind llm needs url and model"),
         (("judges", "evaluation: {}\njudges"), "small.yaml:6: evaluation: set twice; keep one"),
         (("[rule]", "[rule]\nwarmth: {scorer: x, warm_openers: [hi]}"), "an opener needs {text} once"),
+        (("[rule]", "[rule]\nwarmth: {scorer: x, warmth_at: [3]}"), "warmth.warmth_at names epoch 3, but training"),
+        (("[rule]", "[rule]\nwarmth: {scorer: x, prompts: held-out}"), "set data.held_out, or take prompts: tasks"),
         (("[rule]", "[rule]\ntraining: {checkpoints: [3]}"), "checkpoints 3 lie behind the last epoch, 2"),
         (("[rule]", "[rule]\ntraining: {checkpoints: [1]}"), "evaluation.contexts_at names epoch 2"),
         (
