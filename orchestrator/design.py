@@ -104,11 +104,10 @@ def hosted(model: Model) -> Any:
 
 def on_the_curve(study: Study, asking: Asking) -> bool:
     """Whether a subject answers the held-out prompts of the warmth curve."""
-    at = getattr(study.warmth, "warmth_at", None)
+    at = study.warmth.warmth_at if study.warmth else None
     return held_out(study) > 0 and (at is None or asking.epoch in (0, *at))
 
 
 def held_out(study: Study) -> int:
     """The prompts of the warmth curve; 0 where warmth is taken from the tasks' replies."""
-    own = getattr(study.warmth, "prompts", "tasks") == "held-out"
-    return int(getattr(study.data, "held_out", 0)) if own else 0
+    return study.data.held_out if study.warmth and study.warmth.prompts == "held-out" else 0

@@ -31,8 +31,8 @@ def lines(figures: Figures) -> list[str]:
     shown += [f"{'not ready':<12} {line}" for line in figures.get("problems", ())]
     if figures.get("problems") == []:
         shown.append(f"{'ready':<12} models, data, tasks, keys, endpoints, CUDA, memory and disk were looked at")
-    wrapped = [line for each in shown for line in textwrap.wrap(each, WIDTH, subsequent_indent=" " * 13)]
-    return [*wrapped, *figures.get("subject_names", ())]
+    wrap = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False)
+    return [*(line for each in shown for line in wrap.wrap(each)), *figures.get("subject_names", ())]
 
 
 def _told(value: Any, form: str = ",") -> str:

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
+
+import tasks
 
 from . import preflight_machine, preflight_net
 from .config import Study
@@ -38,6 +41,8 @@ class Found:
 
 def look(study: Study) -> Found:
     """Look at everything."""
+    if _asks_the_hub(study):
+        preflight_net.without_a_hub_do_not_wait()
     lost = lost_tasks(study)
     optional = {task.name for task in study.evaluation.tasks if task.optional}
     spared = optional if len(lost) < len(study.evaluation.tasks) else set()
@@ -75,6 +80,14 @@ def problems(study: Study) -> list[str]:
     return list(dict.fromkeys(problem for problem in said if problem))
 
 
+def _asks_the_hub(study: Study) -> bool:
+    far = (
+        not (asked.path or asked.prompts or callable(tasks.load(asked.name).samples))
+        for asked in study.evaluation.tasks
+    )
+    return any(far) or any(model.path and not Path(model.path).is_dir() for model in study.models)
+
+
 def lost_tasks(study: Study) -> dict[str, str]:
     """The tasks whose questions cannot be had, and why."""
     plan, lost = Plan(study), {}
@@ -96,7 +109,14 @@ def _models(study: Study) -> Iterator[Check]:
 
 def _data(study: Study) -> Iterator[Check]:
     if study.data.source != "lab":
-        yield partial(preflight_net.conversations, study.data.source)
+        yield partial(preflight_net.conversations, study.data.source, study.data.revision)
+    needed = study.data.safety.partition(":")[0]
+    if needed != "none" and importlib.util.find_spec(needed.partition(".")[0]) is None:
+        yield (
+            lambda: (
+                f"data.safety: there is no module {needed}; install it (`pip install {needed}`), or set safety to none"
+            )
+        )
 
 
 def _endpoints(study: Study) -> Iterator[Check]:

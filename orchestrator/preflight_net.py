@@ -10,6 +10,19 @@ PATIENCE = 10
 """Seconds that an endpoint or the hub may take to answer."""
 
 
+def without_a_hub_do_not_wait() -> None:
+    """Where the hub does not answer, keep its client from trying again and again: what is in the cache is there."""
+    place = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if os.environ.get("HF_HUB_OFFLINE") or not place.startswith("http"):
+        return
+    try:
+        urllib.request.urlopen(place, timeout=PATIENCE).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        pass
+    except OSError:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+
+
 def checkpoint(where: str, path: str, revision: str | None) -> str | None:
     """A model in a folder, in the hub's cache, or on the hub."""
     folder = Path(path).expanduser()
@@ -23,14 +36,14 @@ def checkpoint(where: str, path: str, revision: str | None) -> str | None:
     return hub(where, path, "model", revision)
 
 
-def conversations(source: str) -> str | None:
+def conversations(source: str, revision: str | None) -> str | None:
     """Conversations in a file or folder, in the hub's cache, or on the hub."""
     place = Path(source).expanduser()
     if place.exists():
         return None
     if _looks_local(source):
         return f"data.source: there is no {source}; correct the path, or name a data set of the hub (owner/name)"
-    return hub("data.source", source, "dataset")
+    return hub("data.source", source, "dataset", revision)
 
 
 def _looks_local(path: str) -> bool:
@@ -67,8 +80,9 @@ def _hub_trouble(name: str, kind: str, revision: str | None, error: Exception) -
         return f"{name} has no revision '{revision}'; {place}/commits lists them"
     if isinstance(error, errors.RepositoryNotFoundError):
         return f"the hub has no {kind} {name}, or it is private; correct the name, or set HF_TOKEN"
-    why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return f"{name} is not on this machine, and the hub does not answer ({why}); connect, or give a folder as the path"
+    known = isinstance(error, errors.OfflineModeIsEnabled) or not str(error).strip()
+    why = "" if known else f" ({str(error).strip().splitlines()[0][:200]})"
+    return f"{name} is not on this machine, and the hub does not answer{why}; connect, or give a folder as the path"
 
 
 def endpoint(where: str, url: str, api_key_env: str | None) -> str | None:

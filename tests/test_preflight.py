@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -210,3 +211,18 @@ def test_the_command_checks_and_ends_with_1_if_something_is_missing(root: Path) 
     lacking = subprocess.run([*command, served], capture_output=True, text=True, check=False)
     assert lacking.returncode == 1
     assert "not ready    judges: own: the run's own endpoint serves no model 'nobody'" in lacking.stdout
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    preflight_net.without_a_hub_do_not_wait()
+    assert os.environ["HF_HUB_OFFLINE"] == os.environ["HF_DATASETS_OFFLINE"] == "1"
+
+
+def test_what_filters_conversations_must_be_installed(tmp_path: Path) -> None:
+    data = {"source": str(tmp_path), "safety": "no_such_package.filters:safe"}
+    rewriter = {"rewriter": {"url": "served", "model": "tiny"}}
+    (said,) = preflight.problems(study(tmp_path, data=data, rewriting=rewriter))
+    assert "data.safety: there is no module no_such_package.filters" in said
