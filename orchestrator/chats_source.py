@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from . import chats_json
 from .errors import WarmthError
@@ -98,6 +97,8 @@ def _line(line: str) -> Any:
 
 
 def _parquet(file: Path) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=chats_json.CHUNK) as content:
         names = [name for name in ("id", *LAYOUTS) if name in content.schema_arrow.names]
         if not set(names) & set(LAYOUTS):

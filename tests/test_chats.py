@@ -195,6 +195,15 @@ def test_a_broken_file_is_named_with_the_place(tmp_path: Path, content: bytes, w
         read(tmp_path / "a.json")
 
 
+def test_records_come_while_a_file_is_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chats_json, "CHUNK", 100)
+    for name in ("a.json", "a.jsonl"):
+        file = source(tmp_path, everything(50), name)
+        file.write_text(file.read_text()[:-100])
+        first = list(itertools.islice(chats_source.read(file), 290))
+        assert first == everything(50)[:290]
+
+
 def test_what_is_no_source_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 or not")
     (tmp_path / "a.txt").write_text("Hi.")
