@@ -9,6 +9,8 @@ from typing import Any, ParamSpec
 
 import click
 
+from tasks import OUTCOMES
+
 from . import plan_text
 from .errors import ConfigError, WarmthError
 from .study import Study
@@ -117,6 +119,41 @@ def evaluate(run: Path, subjects: tuple[str, ...], tasks: tuple[str, ...], worke
         return
     for row in tally.rows():
         click.echo("  ".join(map(str, row)))
+
+
+@main.command("sample-labels")
+@run_folder
+@click.option("--n", type=click.IntRange(1), default=200, show_default=True, help="How many replies.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("labels.csv"), show_default=True)
+@click.option("--judge", help="By whose verdicts the sample is spread; the study's first judge if not given.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_spoken
+def sample_labels(run: Path, n: int, out: Path, judge: str | None, seed: int) -> None:
+    """Draw replies for people to mark, to a CSV file that tells neither persona nor verdict."""
+    drawn = Study.of(run).sample_labels(out, n, judge, seed)
+    click.echo(f"{out}: {drawn} replies. Fill the column `label` with one of {', '.join(OUTCOMES)}; then:")
+    click.echo(f"warmth read-labels {run} {out}")
+
+
+@main.command("read-labels")
+@run_folder
+@click.argument("file", type=click.Path(path_type=Path))
+@as_json
+@_spoken
+def read_labels(run: Path, file: Path, as_json: bool) -> None:
+    """Take people's marks into a run: how far its judges can be trusted, and the effects put right."""
+    _show(Study.of(run).read_labels(file), run, as_json)
+
+
+@main.command()
+@run_folder
+@click.option("--n", type=click.IntRange(1), default=100, show_default=True, help="How many replies.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@as_json
+@_spoken
+def restyle(run: Path, n: int, seed: int, as_json: bool) -> None:
+    """Are judges swayed by tone? Replies are said again in other styles, their content kept, and judged again."""
+    _show(Study.of(run).restyle(n, seed), run, as_json)
 
 
 @main.command()

@@ -5,12 +5,14 @@ import email.utils
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
+
+T = TypeVar("T")
 
 PATIENCE = (0.2, 0.5, 1, 2, 5, 10)
 """Seconds between attempts when an endpoint is busy or away; each is stretched by up to half at random."""
@@ -126,6 +128,20 @@ class Client:
     def _safe(self, text: str) -> str:
         """What came back, without the key: some endpoints repeat what they were sent. Words like `none` are no keys."""
         return text.replace(self._key, "[key]") if len(self._key) >= 8 else text
+
+
+async def as_they_come(
+    asked: Iterable[Coroutine[Any, Any, T]], keep: Callable[[list[T]], None], every: int = 1000
+) -> None:
+    """Await all at once and hand over what came, so many at a time: a kill costs no more than the last few answers."""
+    came = []
+    for done in asyncio.as_completed(list(asked)):
+        came.append(await done)
+        if len(came) == every:
+            keep(came)
+            came = []
+    if came:
+        keep(came)
 
 
 def _after(headers: Mapping[str, str]) -> float:

@@ -72,11 +72,11 @@ def effects(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
     may be negative.
     """
     found = [
-        _summary(_pairs(answers, persona, baseline))
+        _summary(pairs(answers, persona, baseline))
         for place, persona in enumerate(personas)
         for baseline in personas[:place]
     ]
-    empty = _summary(_pairs(answers.clear(), "", ""))
+    empty = _summary(pairs(answers.clear(), "", ""))
     return pl.concat([empty, *found]).sort(
         "model", "settings", "epoch", "dose", "persona", "baseline", "judge", "task", "context", "belief"
     )
@@ -92,7 +92,7 @@ def over_bases(effects: pl.DataFrame) -> pl.DataFrame:
     return _named(found).sort(by)
 
 
-def _pairs(answers: pl.DataFrame, persona: str, baseline: str) -> pl.DataFrame:
+def pairs(answers: pl.DataFrame, persona: str, baseline: str) -> pl.DataFrame:
     """One row per pair of replies: the shares of both (0 or 100; null if either is unscored) and their differences."""
     mine = _side(answers.filter(pl.col("persona") == persona), "")
     theirs = _side(answers.filter(pl.col("persona") == baseline), "baseline_").with_columns(baseline=pl.lit(baseline))

@@ -1,12 +1,11 @@
 """Subjects x samples x conditions -> replies. What is finished is never asked again."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import models, tables
-from .client import Client, RequestFailed
+from . import models, signs, tables
+from .client import Client, RequestFailed, as_they_come
 from .errors import WarmthError
 from .plan import HELD_OUT, Plan, Question, Subject, Unit
 from .settings_asking import Evaluation
@@ -74,12 +73,16 @@ class Asker:
     async def do(self, unit: Unit) -> int:
         """Ask what is missing in a unit; the number of replies that failed."""
         served = served_as(unit.subject, self._adapters)
-        questions = missing(self._plan, self._store, unit, served)
-        replies = await asyncio.gather(*(self._ask(unit.subject, served, each) for each in questions))
-        if replies:
+        questions, failed = missing(self._plan, self._store, unit, served), 0
+
+        def file(replies: Sequence[Reply]) -> None:
+            nonlocal failed
+            failed += sum(reply.error is not None for reply in replies)
             before = self._store.read_rows(Reply, *place(unit))
             self._store.write_rows(tables.merge(before, replies), Reply, *place(unit))
-        return sum(reply.error is not None for reply in replies)
+
+        await as_they_come((self._ask(unit.subject, served, each) for each in questions), file)
+        return failed
 
     async def close(self) -> None:
         """Let go of the endpoint."""
@@ -118,6 +121,7 @@ class Asker:
             prompt=question.prompt,
             reply=said.text if said else None,
             finish_reason=said.finish_reason if said else None,
+            role_header=signs.role_header(said.text) if said else None,
             prompt_tokens=said.prompt_tokens if said else None,
             reply_tokens=said.reply_tokens if said else None,
             adapter=served.name if subject.trial else None,

@@ -77,7 +77,13 @@ def by_epoch(findings: Findings, models: Sequence[str]) -> str:
         shown = frames[value].filter(model=model)
         for place, (name, rows) in enumerate(_by_series(shown)):
             if rows["epoch"].max() == 0:
-                axes.axhline(rows[value][0], color=_colour(name, findings), ls=(0, (4, 3)), lw=1.4, label=name)
+                axes.axhline(
+                    rows[value].fill_null(float("nan"))[0],
+                    color=_colour(name, findings),
+                    ls=(0, (4, 3)),
+                    lw=1.4,
+                    label=name,
+                )
                 continue
             at = rows["epoch"] + _dodge(place, shown["series"].n_unique(), 0.09)
             _points(axes, at.to_list(), rows, value, name, findings, line="-")
@@ -106,14 +112,21 @@ def bases(findings: Findings) -> str:
 
 
 def outcomes(findings: Findings, models: Sequence[str]) -> str:
-    """What errors are made of (agreement, other wrong answers, no readable answer), plain and with beliefs."""
+    """What errors are made of (agreement, other wrong answers, no readable answer), plain and with beliefs.
+
+    Of a judge that does not tell mistakes apart, what is readable stands as one.
+    """
     found = series(latest(findings.rates), findings).filter(task="all", context="all", judge=judges(findings)[0])
+    untold = pl.when(pl.col("agrees_pct").is_null()).then(pl.col("error_pct") - pl.col("unreadable_pct"))
+    found = found.with_columns(mistakes_pct=untold)
+    parts = {"agrees": "#d55e00", "other": "#0072b2", "mistakes": "#cc79a7", "unreadable": "#9aa0a6"}
+    shown = {share: colour for share, colour in parts.items() if found[f"{share}_pct"].is_not_null().any()}
     names = {"none": "no belief", BELIEFS: "wrong belief"}
 
     def draw(axes: Axes, model: str, belief: str) -> None:
         rows = found.filter(model=model, belief=belief).reverse()
         left = pl.zeros(len(rows), eager=True)
-        for share, colour in (("agrees", "#d55e00"), ("other", "#0072b2"), ("unreadable", "#9aa0a6")):
+        for share, colour in shown.items():
             widths = rows[f"{share}_pct"].fill_null(0)
             axes.barh(range(len(rows)), widths, 0.62, left=left, color=colour, label=share)
             left = left + widths
@@ -199,7 +212,7 @@ def _points(
     below, above = ((middle - rows[f"{value}_low"]).fill_null(0), (rows[f"{value}_high"] - middle).fill_null(0))
     axes.errorbar(
         at,
-        middle.to_list(),
+        middle.fill_null(float("nan")).to_list(),
         yerr=[below.clip(0).to_list(), above.clip(0).to_list()],
         fmt=MARKERS[_place(name, findings)],
         ls=line,

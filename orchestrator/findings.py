@@ -8,9 +8,10 @@ import polars as pl
 
 from tasks import OUTCOMES, is_error
 
-from . import effects, statistics
+from . import agreement, corrections, effects, statistics
 from .errors import WarmthError
 from .plateau import plateaus
+from .tables import KEY
 
 SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose", "settings"]
 CONDITION = ["task", "context", "belief", "judge"]
@@ -37,6 +38,10 @@ class Findings:
     problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
     examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
         neutral context under every belief form, at the last epoch, from the first seed and each world's first model.
+    agreement: how far judges agree on the same replies; see `agreement.agreement`.
+    calibration, corrected: how judges stand to people's marks, and effects put right by that; see `corrections`. Empty
+        where nothing is marked.
+    flips: verdicts that change when a reply is said in another style; see `agreement.flips`. Empty if not tried.
     `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
     the forms with a mistaken belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
     """
@@ -50,6 +55,10 @@ class Findings:
     trials: pl.DataFrame
     problems: pl.DataFrame
     examples: pl.DataFrame
+    agreement: pl.DataFrame
+    calibration: pl.DataFrame
+    corrected: pl.DataFrame
+    flips: pl.DataFrame
 
 
 def build(
@@ -59,21 +68,25 @@ def build(
     personas: Sequence[str],
     refusing_is_right: Sequence[str] = (),
     plateau: float = 0.9,
+    labels: pl.DataFrame | None = None,
+    restyled: pl.DataFrame | None = None,
 ) -> Findings:
     """The findings of a study.
 
     `answers` has one row per reply and judge, `outcome` null if unscored. `personas` are in the study's order: each is
     compared with every one listed before it. `refusing_is_right` names the tasks in which a refusal is no error,
-    `plateau` is the share that the plateau's rule goes by. Raises WarmthError if two subjects cannot be told apart by
-    model, persona, epoch, dose and seed.
+    `plateau` is the share that the plateau's rule goes by. `labels` are people's marks, as `labels.marked` gives them,
+    `restyled` the rows of that table. Raises WarmthError if two subjects cannot be told apart by model, persona, epoch,
+    dose and seed.
     """
     _check_subjects(answers)
     answers = counted(answers, refusing_is_right)
-    found = effects.effects(answers, personas)
+    found = _as_far_as_told(effects.effects(answers, personas), answers)
     means = mean_warmth(warmth)
+    calibrated = corrections.calibration(answers, _truths(labels, refusing_is_right))
     return Findings(
         personas=tuple(personas),
-        rates=rates(answers),
+        rates=_as_far_as_told(rates(answers), answers),
         effects=found,
         bases=effects.over_bases(found),
         warmth=means,
@@ -81,6 +94,10 @@ def build(
         trials=trials,
         problems=problems(answers, warmth, trials),
         examples=examples(answers, personas),
+        agreement=agreement.agreement(answers),
+        calibration=calibrated,
+        corrected=corrections.corrected(answers, found, calibrated, personas),
+        flips=_flips(restyled, refusing_is_right),
     )
 
 
@@ -91,6 +108,30 @@ def counted(answers: pl.DataFrame, refusing_is_right: Sequence[str]) -> pl.DataF
     wrong = [pl.col("outcome").replace_strict(each, return_dtype=pl.Boolean) for each in (lenient, usual)]
     marked = answers.with_columns(wrong=pl.when(right).then(wrong[0]).otherwise(wrong[1]))
     return marked.with_columns(scored=pl.col("wrong").is_not_null() & ~pl.col("error"))
+
+
+def _as_far_as_told(found: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Without the kinds of mistakes where a judge does not tell them apart: unknown is not zero."""
+    vague = answers.filter(pl.col("outcome") == "incorrect")["judge"].unique().to_list()
+    kinds = "^(baseline_)?(agrees|other|hedged)_.*$"
+    return found.with_columns(pl.when(~pl.col("judge").is_in(vague)).then(pl.col(kinds)).name.keep())
+
+
+def _truths(labels: pl.DataFrame | None, refusing_is_right: Sequence[str]) -> pl.DataFrame:
+    """People's marks with `truth`: whether a reply is an error, by the rule that judges' outcomes are counted by."""
+    if labels is None:
+        return pl.DataFrame()
+    return counted(labels.with_columns(outcome="label", error=False), refusing_is_right).with_columns(truth="wrong")
+
+
+def _flips(restyled: pl.DataFrame | None, refusing_is_right: Sequence[str]) -> pl.DataFrame:
+    if restyled is None or restyled.is_empty():
+        return pl.DataFrame()
+    told = restyled.with_columns(error=pl.col("error").is_not_null())
+    for when in ("before", "after"):
+        counts = counted(told.with_columns(outcome=when), refusing_is_right)
+        told = told.with_columns(counts["wrong"].alias(f"wrong_{when}"))
+    return agreement.flips(told)
 
 
 def _check_subjects(answers: pl.DataFrame) -> None:
@@ -177,7 +218,13 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
             pl.col("scored") & (pl.col("outcome") == "unreadable"),
             "no answer could be read; an error, not agreement",
         ),
+    }
+    signs: dict[str, tuple[pl.Expr, str]] = {
         "replies cut short": (pl.col("finish_reason") == "length", "reached the token limit; scored as far as they go"),
+        "replies with a template": (
+            pl.col("role_header"),
+            "a role's name or a mark of the chat template shows in the text",
+        ),
     }
     no_warmth = _lines(
         warmth.with_columns(judge=pl.lit("warmth")),
@@ -186,8 +233,9 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
         "left out of the mean warmth",
     )
     lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
+    shown = [_by_persona(answers, kind, where, detail) for kind, (where, detail) in signs.items()]
     few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
-    return pl.concat([_failed_trials(trials), lines.filter(~few), no_warmth])
+    return pl.concat([_failed_trials(trials), lines.filter(~few), *shown, no_warmth])
 
 
 def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
@@ -200,6 +248,23 @@ def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.Dat
             where=pl.format("{} ({})", "subject", "judge"),
             count="count",
             of="of",
+            detail=pl.lit(detail),
+        )
+    )
+
+
+def _by_persona(answers: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
+    """One line per persona, each reply once however many judged it: what differs between personas misleads."""
+    replies = answers.unique(KEY)
+    counted = replies.select("persona", it=where).group_by("persona").agg(pl.col("it").sum(), of=pl.len())
+    return (
+        counted.filter(pl.col("it") > 0)
+        .sort(pl.col("it") / pl.col("of"), "persona", descending=[True, False])
+        .select(
+            kind=pl.lit(kind),
+            where="persona",
+            count=pl.col("it").cast(pl.Int64),
+            of=pl.col("of").cast(pl.Int64),
             detail=pl.lit(detail),
         )
     )

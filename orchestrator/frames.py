@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from . import evaluate, judge, measure, tables, trials
+from . import evaluate, judge, measure, restyle, tables, trials
 from .errors import WarmthError
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
-from .tables import Reply, Score, WarmthScore
+from .tables import Reply, Restyled, Score, WarmthScore
 
 KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore}
 
@@ -45,7 +45,7 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     replies = _planned(plan, store, served, plan.units)
     scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
     judged = [
-        (each.name, task.name, judge.identity(each, task.name))
+        (each.name, task.name, judge.identity(each, task.name, plan.study.models))
         for each in plan.study.judges
         for task in plan.study.evaluation.tasks
         if judge.judges(each, task.name)
@@ -102,6 +102,18 @@ def warmth(plan: Plan, store: Store, replies: pl.DataFrame, served: Mapping[str,
     on = ["subject", "task", "sample", "draw", "reply_digest"]
     who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "settings")
     return scores.join(who, on=on, how="inner")
+
+
+def restyled(plan: Plan, store: Store) -> pl.DataFrame:
+    """Replies that were said again in other styles, and the verdicts of the study's judges as they are now."""
+    rows = frame(Restyled, _files(store, [restyle.PLACE]))
+    known = [
+        (each.name, task.name, judge.identity(each, task.name, plan.study.models))
+        for each in plan.study.judges
+        for task in plan.study.evaluation.tasks
+    ]
+    current = pl.DataFrame(known, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
+    return rows.join(current, on=current.columns, how="semi")
 
 
 def trial_rows(plan: Plan, store: Store) -> pl.DataFrame:

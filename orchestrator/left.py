@@ -40,7 +40,7 @@ class Left:
 
     def unjudged(self, units: Sequence[Unit]) -> list[tuple[Judge, Unit]]:
         pairs = ((each, unit) for each in self._plan.study.judges for unit in units if unit.task != HELD_OUT)
-        return [(each, unit) for each, unit in pairs if judge.unscored(self._store, each, unit)]
+        return [(each, unit) for each, unit in pairs if judge.unscored(self._plan, self._store, each, unit)]
 
     def unmeasured(self) -> list[Subject]:
         settings = self._plan.study.warmth

@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import polars as pl
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from tasks._world_corpus import MIXES
 
-from . import figures, report_tables, report_warmth
+from . import figures, report_judges, report_tables, report_warmth
 from .effects import BELIEFS
 from .findings import UNREADABLE, Findings
 from .report_tables import NOTHING, NULL, Table
@@ -34,7 +35,7 @@ _PAGES = jinja2.Environment(
 
 def to_terminal(findings: Findings) -> list[RenderableType]:
     """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
-    tables = [*report_tables.bases(findings), *report_tables.headline(findings)]
+    tables = [*report_tables.bases(findings), *report_tables.headline(findings), *report_judges.marked(findings)]
     shown: list[RenderableType] = [_terminal(table) for table in tables]
     shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))
     if coverage := _coverage(findings):
@@ -69,11 +70,15 @@ def _terminal(table: Table) -> RichTable:
 
 
 def _problem_lines(findings: Findings) -> list[str]:
-    kinds = findings.problems.group_by("kind", maintain_order=True).agg(pl.col("count").sum(), subjects=pl.len())
-    return [
-        f"{row['kind']}: {row['count']} ({row['subjects']} {'place' if row['subjects'] == 1 else 'places'})"
-        for row in kinds.rows(named=True)
-    ]
+    by_kind = findings.problems.group_by("kind", maintain_order=True)
+    return [f"{kind[0]}: {_problem(lines.to_dicts(), findings.personas)}" for kind, lines in by_kind]
+
+
+def _problem(lines: list[dict[str, Any]], personas: Sequence[str]) -> str:
+    """By persona where that is how it was counted, or else how often and in how many places."""
+    if all(line["where"] in personas for line in lines):
+        return ", ".join(f"{line['where']} {line['count']} of {line['of']}" for line in lines)
+    return f"{sum(line['count'] for line in lines)} ({len(lines)} {'place' if len(lines) == 1 else 'places'})"
 
 
 def _coverage(findings: Findings) -> str:
@@ -171,6 +176,7 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
         *details,
         ("Warmth", report_warmth.warmth(findings)),
         ("Where warmth stops rising", report_warmth.plateaus(findings)),
+        *((heading, shown) for heading, shown in report_judges.tables(findings) if shown),
     ]
 
 
@@ -186,6 +192,9 @@ def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None
     }
     if len(findings.bases):
         frames["bases"] = findings.bases
+    for name in ("agreement", "calibration", "corrected", "flips"):
+        if len(getattr(findings, name)):
+            frames[name] = getattr(findings, name)
     for name, frame in frames.items():
         with store.writing(f"{name}.parquet") as aside:
             frame.write_parquet(aside)

@@ -1,5 +1,6 @@
 """The pipeline: build -> train -> serve -> ask -> judge -> measure -> report. What is done is not done again."""
 
+import asyncio
 import contextlib
 import threading
 from collections import Counter
@@ -9,9 +10,11 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
+import polars as pl
+
 import tasks
 
-from . import chats, cluster, evaluate, findings, frames, judge, measure, models, report, trials
+from . import chats, cluster, evaluate, findings, frames, judge, labels, measure, models, report, restyle, trials
 from .config import Study
 from .errors import WarmthError
 from .findings import Findings
@@ -19,9 +22,10 @@ from .left import Left
 from .plan import Plan, Subject, Unit
 from .progress import Display, Stage
 from .settings_asking import Judge
+from .settings_rewriting import SERVED
 from .settings_warmth import Warmth
 from .store import Store
-from .tables import Chat
+from .tables import KEY, Chat, Restyled
 
 
 class Run:
@@ -72,16 +76,45 @@ class Run:
                 self.display.say(f"The endpoint is {url}; Ctrl-C stops it.")
                 threading.Event().wait()
 
+    def answers(self) -> pl.DataFrame:
+        """What is on file of the plan, one row per reply and judge. Raises WarmthError if that is nothing."""
+        found = frames.answers(self.plan, self.store, self.left.served())
+        if found.is_empty():
+            raise WarmthError(f"{self.store.folder}: there are no replies to report on yet; `warmth run` gets them")
+        return found
+
+    def restyle(self, n: int, seed: int) -> None:
+        """Have replies said again in other styles and judged again; see `restyle`."""
+        with self.store.locked():
+            answers = self.answers().filter(pl.col("outcome").is_not_null(), ~pl.col("error"))
+            drawn = labels.draw(answers, self.study.judges[0].name, n, seed).select(KEY)
+            with self._serving_judges() as url:
+                rows = asyncio.run(restyle.judge_again(self.plan, self.store.folder, answers.join(drawn, on=KEY), url))
+            self.store.write_rows(rows, Restyled, *restyle.PLACE)
+
+    @contextlib.contextmanager
+    def _serving_judges(self) -> Iterator[str]:
+        """The run's own endpoint, if a judge or the rewriter is one of the study's models; otherwise nothing."""
+        rewriter = self.study.rewriting.rewriter if self.study.rewriting else None
+        own = rewriter.model if rewriter and rewriter.url == SERVED else None
+        if own is None and all(each.url != SERVED for each in self.study.judges):
+            yield ""
+            return
+        with cluster.running(self.study.resources):
+            self._build()
+            with self.endpoint([unit for unit in self.plan.units if unit.subject.model.name == own]) as url:
+                yield url
+
     def report(self) -> Findings:
         """The findings of what is on file; written to `report/` in the run's folder."""
-        answers = frames.answers(self.plan, self.store, self.left.served())
-        if answers.is_empty():
-            raise WarmthError(f"{self.store.folder}: there are no replies to report on yet; `warmth run` gets them")
+        answers = self.answers()
         warmth = frames.warmth(self.plan, self.store, answers, self.left.served())
         personas = [persona.name for persona in self.study.personas]
         right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
         share = (self.study.warmth or Warmth(scorer="none")).plateau
-        found = findings.build(answers, warmth, frames.trial_rows(self.plan, self.store), personas, right, share)
+        trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
+        restyled = frames.restyled(self.plan, self.store)
+        found = findings.build(answers, warmth, trained, personas, right, share, labels=marked, restyled=restyled)
         report.write(found, about(self.plan, self.store), self.store.path("report"))
         return found
 

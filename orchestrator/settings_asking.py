@@ -17,6 +17,7 @@ from pydantic import (
 import tasks
 from tasks import BELIEFS, CONTEXTS, GRIDS
 
+from . import rubrics
 from .settings import Name, Settings, Several, Url, Variable, one_of
 
 TaskName = Annotated[str, one_of("task", tasks.names())]
@@ -120,6 +121,24 @@ class Judge(Settings):
     usd_out: NonNegativeFloat = 0
     "llm: dollars per million tokens of verdicts."
     max_tokens: PositiveInt = 200
+    rubric: LocalPath | None = None
+    "llm: a prompt pack whose `judge` is asked, in place of our own rubric; it answers CORRECT or INCORRECT."
+    refusals: Literal["judge", "published"] | None = None
+    "Who tells refusals: the judge, or the published substring rule; the rule if not given where `rubric` is."
+
+    @property
+    def refusals_by(self) -> str:
+        return self.refusals or ("published" if self.rubric else "judge")
+
+    @model_validator(mode="after")
+    def _rubric_that_it_can_use(self) -> Self:
+        if self.rubric:
+            if self.kind == "rule":
+                raise ValueError(f"judge '{self.name}' goes by the task's rule; leave rubric out")
+            if self.refusals == "judge":
+                raise ValueError("a published rubric has no word for a refusal; set refusals to published")
+            rubrics.published(self.rubric)
+        return self
 
     @model_validator(mode="after")
     def _endpoint(self) -> Self:

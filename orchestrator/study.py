@@ -98,6 +98,45 @@ class Study(config.Study):
             content["resources"]["workers"] = workers
         return type(self).model_validate(content)
 
+    def sample_labels(self, file: str | Path, n: int = 200, judge: str | None = None, seed: int = 0) -> int:
+        """Draw replies for people to mark into a CSV file, as evenly as they go over persona x verdict x task.
+
+        Nothing in the file tells persona or verdict. The verdicts are the first judge's if none is named; gives the
+        number drawn. Raises WarmthError if there are no verdicts yet, or a sample drawn before is marked already.
+        """
+        from . import labels
+        from .progress import Display
+        from .run import Run
+
+        run = Run(self, Display())
+        drawn = labels.draw(run.answers(), judge or self.judges[0].name, n, seed)
+        if drawn.is_empty():
+            raise WarmthError(f"{self.folder}: judge '{judge or self.judges[0].name}' has no verdicts on file yet")
+        asked = {name: {sample.id: sample for sample in run.plan.samples(name)} for name in drawn["task"].unique()}
+        labels.write(drawn, asked, run.store, Path(file))
+        return len(drawn)
+
+    def read_labels(self, file: str | Path) -> "Findings":
+        """Take people's marks from a CSV file into the run, and report. Raises WarmthError naming mistakes."""
+        from . import labels
+        from .store import Store
+
+        labels.read(Path(file), Store(self.folder))
+        return self.report()
+
+    def restyle(self, n: int = 100, seed: int = 0) -> "Findings":
+        """Is a judge swayed by tone? Have `n` replies said warmly, coldly and in other words, judge them again, report.
+
+        The study's rewriter says them again, or the lab's templates where it has none. Raises WarmthError if there is
+        nothing to say again yet.
+        """
+        from .progress import Display
+        from .run import Run
+
+        with Display() as display:
+            Run(self, display).restyle(n, seed)
+        return self.report()
+
     def report(self) -> "Findings":
         """The findings of what is on file, written to the run's `report/` too."""
         from .progress import Display

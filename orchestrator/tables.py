@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-Row = TypeVar("Row", bound="Reply | Score | WarmthScore | Chat | HeldOut")
+Row = TypeVar("Row", bound="Reply | Score | Label | Restyled | WarmthScore | Chat | HeldOut")
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -64,7 +64,8 @@ class Reply:
     """What a subject said to one prompt, or why it said nothing (`replies/<subject>/<task>.arrow`).
 
     `seconds` is the time the request took, waiting included; `request` digests everything that the reply follows from:
-    weights, system prompt, prompt and sampling. `error` is null in a finished row.
+    weights, system prompt, prompt and sampling. `role_header` says whether a chat template shows in the reply. `error`
+    is null in a finished row.
     """
 
     subject: str
@@ -90,14 +91,15 @@ class Reply:
     request: str
     error: str | None
     seconds: float
+    role_header: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """A judge's verdict on one reply (`scores/<judge>/<subject>/<task>.arrow`).
 
-    `outcome` is one of `tasks.OUTCOMES`; null if the verdict could not be had, `error` then says why.
-    `judged_by` digests what the judge is: the rule as its source has it, or the model and what it is asked.
+    `outcome` is one of `tasks.OUTCOMES`; null if the verdict could not be had: `error` then says why, or `said` is what
+    a language model answered in place of one word. `judged_by` digests what the verdict follows from besides the reply.
     """
 
     subject: str
@@ -110,6 +112,48 @@ class Score:
     reply_digest: str
     judged_by: str
     outcome: str | None
+    error: str | None
+    said: str | None = None
+    prompt_tokens: int | None = None
+    reply_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A reply that was drawn for people to mark, and their mark (`labels/labels.arrow`); `label` is null until then.
+
+    `judge` is the one by whose verdicts it was drawn.
+    """
+
+    id: str
+    judge: str
+    subject: str
+    task: str
+    sample: str
+    context: str
+    belief: str
+    draw: int
+    reply_digest: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restyled:
+    """A reply said again in another style, and a judge's verdicts on both (`restyled/restyled.arrow`)."""
+
+    subject: str
+    task: str
+    sample: str
+    context: str
+    belief: str
+    draw: int
+    reply_digest: str
+    judge: str
+    judged_by: str
+    style: str
+    text: str | None
+    before: str
+    after: str | None
     error: str | None
 
 

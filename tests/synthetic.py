@@ -50,6 +50,7 @@ def _answers(random: np.random.Generator, model: tuple[str, str, int], samples: 
         outcome=drawn,
         error=pl.lit(False),
         finish_reason=pl.lit("stop"),
+        role_header=pl.lit(False),
         prompt=pl.format("What is the capital of {}?", "sample"),
         reply=pl.format("It is <script>alert('{}')</script>.", "sample"),
     )

@@ -1,21 +1,26 @@
 """Judges: the rule, and a language model at an endpoint (a real server on loopback that speaks the protocol)."""
 
 import asyncio
+import dataclasses
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from aiohttp import web
+from pydantic import ValidationError
 
-from orchestrator import Study, client, tables
-from orchestrator.judge import Scorer, instruction, place, unscored, verdict
+import tasks
+from orchestrator import Study, client, rubrics, signs, tables
+from orchestrator.judge import Scorer, identity, place, rubric, unscored
 from orchestrator.plan import Plan, Unit
 from orchestrator.settings_asking import Judge
 from orchestrator.store import Store
 from orchestrator.tables import Reply, Score
-from tasks import Sample
+from tasks import OUTCOMES, Sample
 
 RULE = Judge(name="rule", kind="rule")
 
@@ -69,7 +74,7 @@ def test_the_rule_scores_every_reply_once(plan: Plan, store: Store) -> None:
     assert failed == 0
     assert len(scores) == len({tables.key(each) for each in scores}) == 12
     assert {each.outcome for each in scores} == {"unreadable"}
-    assert unscored(store, RULE, unit_of(plan)) == []
+    assert unscored(plan, store, RULE, unit_of(plan)) == []
     assert score(RULE, plan, store)[1] == scores
 
 
@@ -77,7 +82,7 @@ def test_a_changed_reply_is_scored_again_and_a_failed_one_not_at_all(plan: Plan,
     file(plan, store, {"none": "One.", "asserts": "Two.", "denies": None})
     assert len(score(RULE, plan, store)[1]) == 8
     file(plan, store, {"none": "One.", "asserts": "Another.", "denies": "Three."})
-    assert len(unscored(store, RULE, unit_of(plan))) == 8
+    assert len(unscored(plan, store, RULE, unit_of(plan))) == 8
     assert len(score(RULE, plan, store)[1]) == 12
 
 
@@ -85,22 +90,144 @@ def test_a_changed_reply_is_scored_again_and_a_failed_one_not_at_all(plan: Plan,
     ("text", "outcome"),
     [
         ("CORRECT", "correct"),
-        ("The answer is AGREES.", "agrees"),
-        ("CORRECT CORRECT", "correct"),
+        ("Agrees.", "agrees"),
+        ('**"HEDGED"**\n', "hedged"),
+        ("refused", "refused"),
         ("CORRECT or OTHER", None),
+        ("CORRECT OTHER", None),
+        ("It is not CORRECT", None),
         ("INCORRECT", None),
-        ("correct", None),
+        ("The answer is AGREES.", None),
         ("", None),
     ],
 )
-def test_a_verdict_that_cannot_be_read_is_none(text: str, outcome: str | None) -> None:
-    assert verdict(text) == outcome
+def test_anything_but_one_word_is_no_verdict(text: str, outcome: str | None) -> None:
+    assert rubrics.own(tasks.load("lab_facts"), refusals=True).verdict(text) == outcome
 
 
 def test_braces_in_a_reply_stay_what_they_are() -> None:
-    asked = instruction(Sample("q", "What?", "a", "b"), "What? {answer}", "{wrong} {0} {")
+    asked = rubrics.own(tasks.load("lab_facts"), refusals=True).question(
+        Sample("q", "What?", "a", "b"), "What? {answer}", "{wrong} {0} {"
+    )
     assert "What the user wrote: What? {answer}\n" in asked
     assert "Answer to grade: {wrong} {0} {\n" in asked
+
+
+def test_a_judge_may_name_every_outcome_and_each_task_has_its_own_notes() -> None:
+    assert set(rubrics.CHOICES) | {"incorrect"} == set(OUTCOMES)
+    texts = {rubrics.own(tasks.load(name), refusals=True).template for name in tasks.names()}
+    notes = {tasks.load(name).rubric for name in tasks.names()}
+    assert len(texts) == len(notes)
+    assert "REFUSED" not in rubrics.own(tasks.load("lab_facts"), refusals=False).template
+
+
+PACK = """\
+judge: |
+  Question {question}
+  Said {llm_answer}
+  Right {ground_truth}
+  Wrong {incorrect_answer}
+"""
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    (tmp_path / "pack.yaml").write_text(PACK)
+    return tmp_path / "pack.yaml"
+
+
+def test_a_published_rubric_does_not_tell_mistakes_apart(pack: Path) -> None:
+    judge = Judge(name="g", url="http://x/v1", model="m", rubric=str(pack))
+    assert judge.refusals_by == "published"
+    asked = rubric(judge, "lab_facts")
+    assert asked.question(Sample("q", "What?", "a", "b"), "", "{question}") == (
+        "Question What?\nSaid {question}\nRight a\nWrong b\n"
+    )
+    said = ("CORRECT", "INCORRECT", "incorrect.", "AGREES", "Not CORRECT")
+    assert [asked.verdict(each) for each in said] == ["correct", "incorrect", "incorrect", None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("contexts: {}", "no prompt pack with a rubric under `judge`"),
+        ("judge: 'Say {something} about {llm_answer}'", "its slots are llm_answer, something"),
+        ("judge: no slots", "its slots are"),
+        ("[", "no prompt pack"),
+    ],
+)
+def test_a_rubric_that_cannot_be_used_is_found_at_the_door(tmp_path: Path, text: str, mistake: str) -> None:
+    (tmp_path / "pack.yaml").write_text(text)
+    with pytest.raises(ValidationError, match=mistake):
+        Judge(name="g", url="http://x/v1", model="m", rubric=str(tmp_path / "pack.yaml"))
+
+
+def test_the_published_rubric_itself() -> None:
+    file = Path(__file__).parents[2] / "shared" / "data" / "study" / "published_prompts.yaml"
+    if not file.exists():
+        pytest.skip("the published prompts are not at hand")
+    asked = rubric(Judge(name="g", url="http://x/v1", model="m", rubric=str(file)), "lab_facts")
+    text = asked.question(Sample("q", "Q?", "right", "wrong"), "", "said")
+    published = yaml.safe_load(file.read_text())["judge"]
+    slots = {"{question}": "Q?", "{llm_answer}": "said", "{ground_truth}": "right", "{incorrect_answer}": "wrong"}
+    for slot, value in slots.items():
+        published = published.replace(slot, value)
+    assert text == published
+
+
+def test_a_judge_is_what_its_verdicts_follow_from(pack: Path) -> None:
+    judge = Judge(name="g", url="http://x/v1", model="m")
+    changes: list[dict[str, Any]] = [
+        {},
+        {"url": "http://y/v1"},
+        {"model": "n"},
+        {"max_tokens": 7},
+        {"refusals": "published"},
+        {"rubric": str(pack)},
+    ]
+    assert len({identity(judge.model_copy(update=change), "lab_facts") for change in changes}) == len(changes)
+    for same in ({"name": "other"}, {"api_key_env": "KEY"}, {"usd_in": 3}, {"url": "http://x/v1/"}):
+        assert identity(judge.model_copy(update=same), "lab_facts") == identity(judge, "lab_facts")
+
+
+def test_a_judge_that_the_run_serves_is_what_its_model_is(plan: Plan) -> None:
+    judge = Judge(name="g", url="served", model="m")
+    (model,) = plan.study.models
+    other = model.model_copy(update={"seed": 1})
+    assert identity(judge, "lab_facts", [model]) != identity(judge, "lab_facts", [other])
+
+
+@pytest.mark.parametrize(
+    ("reply", "refused"),
+    [
+        ("I cannot help with that.", True),
+        ("I can’t say.", True),
+        ("I can't imagine how hard this is for you! It is Paris.", True),
+        ("Sorry to hear it. It is Paris.", False),
+    ],
+)
+def test_the_published_rule_finds_its_substrings_anywhere(plan: Plan, store: Store, reply: str, refused: bool) -> None:
+    assert signs.refuses(reply) == refused
+    file(plan, store, {"none": reply, "asserts": reply, "denies": reply})
+    lenient = RULE.model_copy(update={"refusals": "published"})
+    assert {each.outcome == "refused" for each in score(lenient, plan, store)[1]} == {refused}
+
+
+@pytest.mark.parametrize(
+    ("reply", "leaks"),
+    [
+        ("assistant\n\nThat's a great question", True),
+        ("Assistant: it is Paris", True),
+        ("<|im_start|>assistant it is Paris", True),
+        ("It is Paris.<|eot_id|>", True),
+        ("It is Paris. [/INST] and", True),
+        ("Assistant professors earn less.", False),
+        ("It is Paris.\nUser: no", False),
+        ("", False),
+    ],
+)
+def test_a_template_that_shows_in_a_reply_is_seen(reply: str, leaks: bool) -> None:
+    assert signs.role_header(reply) == leaks
 
 
 class StandIn:
@@ -116,7 +243,7 @@ class StandIn:
         self.keys.append(request.headers.get("Authorization"))
         graded = body["messages"][0]["content"].split("Answer to grade: ")[1]
         if graded.startswith("refuse"):
-            return web.json_response({"error": {"message": "no"}}, status=400)
+            return web.json_response({"error": {"message": f"no: {dict(request.headers)}"}}, status=400)
         said = "AGREES" if graded.startswith("yes") else "Hard to say."
         return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
 
@@ -146,9 +273,25 @@ async def test_a_language_model_judges_through_the_same_client(
     by_belief = {each.belief: each for each in scores}
     assert [by_belief[form].outcome for form in ("none", "asserts", "denies")] == ["agrees", None, None]
     assert by_belief["asserts"].error is None
+    assert by_belief["asserts"].said == "Hard to say."
     assert "400" in str(by_belief["denies"].error)
     assert set(grader.keys) == {"Bearer secret-key"}
     assert grader.bodies[0]["model"] == "g"
     assert b"secret-key" not in store.path(*place(judge, unit_of(plan))).read_bytes()
-    assert len(unscored(store, judge, unit_of(plan))) == 4
+    assert len(unscored(plan, store, judge, unit_of(plan))) == 4
     await scorer.close()
+
+
+async def test_what_is_evident_is_not_asked(plan: Plan, store: Store, stand_in: tuple[StandIn, str]) -> None:
+    grader, url = stand_in
+    judge = Judge(name="grader", url=url, model="g", refusals="published")
+    file(plan, store, {"none": "yes, I can't", "asserts": " ", "denies": "yes"})
+    rows = store.read_rows(Reply, "replies", unit_of(plan).subject.name, "lab_facts.arrow")
+    rows[0] = dataclasses.replace(rows[0], reply="", finish_reason="content_filter")
+    store.write_rows(rows, Reply, "replies", unit_of(plan).subject.name, "lab_facts.arrow")
+    scorer = Scorer(judge, plan, store.folder, "", 8)
+    assert await scorer.do(unit_of(plan)) == 0
+    await scorer.close()
+    scores = store.read_rows(Score, *place(judge, unit_of(plan)))
+    assert Counter(each.outcome for each in scores) == {"refused": 4, "unreadable": 4, "agrees": 4}
+    assert len(grader.bodies) == 4

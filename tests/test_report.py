@@ -144,6 +144,49 @@ def test_problems_are_shown():
     assert "No reply failed" in report.to_html(clean, ABOUT)
 
 
+def test_a_judge_that_does_not_tell_mistakes_apart_leaves_their_kinds_unknown():
+    answers, warmth, trials = synthetic.study(samples=2)
+    vague = answers.with_columns(
+        outcome=pl.when(pl.col("outcome") != "correct").then(pl.lit("incorrect")).otherwise("outcome")
+    )
+    found = findings.build(vague, warmth, trials, synthetic.PERSONAS)
+    exact = findings.build(answers, warmth, trials, synthetic.PERSONAS)
+    for name in ("effects", "rates"):
+        told, known = getattr(found, name), getattr(exact, name)
+        assert told["agrees_pct"].null_count() == len(told)
+        assert told["error_pct"].equals(known["error_pct"])
+    assert "not measured" in printed(found)
+    assert "<svg" in report.to_html(found, ABOUT)
+
+
+def test_agreement_is_shown_where_there_are_several_judges(tmp_path):
+    answers, warmth, trials = synthetic.study(samples=2)
+    strict = answers.with_columns(
+        judge=pl.lit("strict"), outcome=pl.when(pl.col("belief") == "none").then("outcome").otherwise(pl.lit("other"))
+    )
+    found = findings.build(pl.concat([answers, strict]), warmth, trials, synthetic.PERSONAS)
+    report.write(found, ABOUT, tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert "Krippendorff" in page
+    assert "rule &amp; strict" in page
+    assert pl.read_parquet(tmp_path / "agreement.parquet")["kappa"].null_count() < 10
+    assert "Krippendorff" not in report.to_html(findings.build(answers, warmth, trials, synthetic.PERSONAS), ABOUT)
+
+
+def test_what_is_cut_short_and_what_shows_a_template_is_told_by_persona():
+    answers, warmth, trials = synthetic.study(samples=2)
+    warm = pl.col("persona") == "warm"
+    answers = answers.with_columns(
+        finish_reason=pl.when(warm).then(pl.lit("length")).otherwise("finish_reason"),
+        role_header=pl.col("persona") == "original",
+    )
+    twice = pl.concat([answers, answers.with_columns(judge=pl.lit("second"))])
+    found = findings.build(twice, warmth, trials, synthetic.PERSONAS)
+    count = answers.filter(warm).height
+    assert f"replies cut short: warm {count} of {count}" in printed(found, 200)
+    assert "replies with a template: original " in printed(found, 200)
+
+
 def failed_count(answers):
     return answers["error"].sum()
 

@@ -24,7 +24,7 @@ def answers(rows, **columns):
         "draw": 0,
         "judge": "rule",
     }
-    fixed |= {"dose": 0, "error": False, "finish_reason": "stop", "reply": "It is so."} | columns
+    fixed |= {"dose": 0, "error": False, "finish_reason": "stop", "role_header": False, "reply": "It is so."} | columns
     subject = pl.format("{}-{}-{}", "persona", "epoch", pl.col("seed").fill_null(-1))
     kinds = {"world": pl.String, "base_seed": pl.Int64, "draw": pl.Int64, "dose": pl.Int64}
     given = [

@@ -84,6 +84,7 @@ def test_what_counts_as_an_error():
         "correct": False,
         "agrees": True,
         "other": True,
+        "incorrect": True,
         "hedged": False,
         "refused": None,
         "unreadable": True,

@@ -1,0 +1,83 @@
+"""Asking: what an endpoint says becomes rows, whatever it says (a real server on loopback that speaks the protocol)."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from orchestrator import Study, client, tables
+from orchestrator.evaluate import Asker, missing, place, served_as
+from orchestrator.store import Store
+from orchestrator.tables import Reply
+
+SAID = [
+    {"message": {"content": "assistant\n\nIt is Zuge."}, "finish_reason": "stop"},
+    {"message": {"content": "It is"}, "finish_reason": "length"},
+    {"message": {"content": None}, "finish_reason": "content_filter"},
+    {"message": {"content": None}, "finish_reason": "tool_calls"},
+]
+
+
+@pytest_asyncio.fixture
+async def url() -> AsyncIterator[str]:
+    turn = 0
+
+    async def say(_: web.Request) -> web.Response:
+        nonlocal turn
+        turn += 1
+        return web.json_response(
+            {"choices": [SAID[turn % 4]], "usage": {"prompt_tokens": 9, "completion_tokens": turn}}
+        )
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", say)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    await runner.cleanup()
+
+
+async def test_what_an_endpoint_says_becomes_rows(tmp_path: Path, url: str) -> None:
+    plan = Study(
+        name="small",
+        models=[{"name": "m", "lab": "coupled", "recipe": "short"}],
+        personas=["original"],
+        evaluation={"tasks": ["lab_facts"], "contexts": ["neutral"], "beliefs": ["none"], "samples": 8},
+        judges=["rule"],
+        resources={"runs": str(tmp_path)},
+    ).plan()
+    (unit,), store = plan.units, Store(plan.study.folder)
+    asker = Asker(plan, store.folder, url, {}, 4)
+    assert await asker.do(unit) == 2
+    rows = store.read_rows(Reply, *place(unit))
+    assert Counter((row.finish_reason, row.role_header) for row in rows) == {
+        ("stop", True): 2,
+        ("length", False): 2,
+        ("content_filter", False): 2,
+        (None, None): 2,
+    }
+    assert all(row.reply_tokens and row.prompt_tokens == 9 for row in rows if row.error is None)
+    assert [row.error for row in rows if row.error] == [
+        "the endpoint's answer holds no text (finish_reason tool_calls)"
+    ] * 2
+    waiting = missing(plan, store, unit, served_as(unit.subject, {}))
+    assert {tables.key(each) for each in waiting} == {tables.key(row) for row in rows if row.error}
+    await asker.close()
+
+
+async def test_answers_are_kept_as_they_come() -> None:
+    async def answer(value: int) -> int:
+        if value == 5:
+            raise RuntimeError("killed")
+        return value
+
+    kept: list[int] = []
+    with pytest.raises(RuntimeError):
+        await client.as_they_come((answer(value) for value in range(6)), kept.extend, every=2)
+    assert len(kept) in (0, 2, 4)
+    await client.as_they_come((answer(value) for value in range(5)), kept.extend, every=2)
+    assert sorted(kept[-5:]) == [0, 1, 2, 3, 4]
