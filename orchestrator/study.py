@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from . import config
+from . import config, documents
 from .errors import WarmthError
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class Study(config.Study):
         try:
             study = cls.model_validate(content)
         except ValidationError as error:
+            why = documents.explain(error, cls, None).mistakes[0]
             raise WarmthError(
-                f"{folder / 'study.json'}: not a study of this version; run the study's YAML file again"
+                f"{folder / 'study.json'}: not a study of this version; run the study's YAML file again ({why})"
             ) from error
         here = study.resources.model_copy(update={"runs": str(folder.absolute().parent)})
         return study.model_copy(update={"resources": here, "name": folder.absolute().name})

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 import tasks
 from orchestrator import Study, client, rubrics, signs, tables
+from orchestrator.errors import WarmthError
 from orchestrator.judge import Scorer, identity, place, rubric, unscored
 from orchestrator.plan import Plan, Unit
 from orchestrator.settings_asking import Judge
@@ -160,6 +161,19 @@ def test_a_rubric_that_cannot_be_used_is_found_at_the_door(tmp_path: Path, text:
     (tmp_path / "pack.yaml").write_text(text)
     with pytest.raises(ValidationError, match=mistake):
         Judge(name="g", url="http://x/v1", model="m", rubric=str(tmp_path / "pack.yaml"))
+
+
+def test_a_run_whose_rubric_has_gone_says_so(pack: Path, tmp_path: Path) -> None:
+    judge = {"name": "g", "url": "http://x/v1", "model": "m", "rubric": str(pack)}
+    study = Study(
+        name="s", models=["lab-coupled"], personas=["original"], evaluation={"tasks": ["lab_facts"]}, judges=[judge]
+    )
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.json").write_text(study.model_dump_json())
+    assert Study.of(tmp_path / "s").judges == study.judges
+    pack.unlink()
+    with pytest.raises(WarmthError, match=r"pack\.yaml: no prompt pack"):
+        Study.of(tmp_path / "s")
 
 
 def test_the_published_rubric_itself() -> None:
