@@ -33,7 +33,8 @@ class Findings:
     effects, bases: see `effects.effects` and `effects.over_bases`.
     warmth: mean warmth of replies per subject and `mode` in nats per token, with an interval clustered by question.
         `warmth_sem` is the plain standard error over replies, as published.
-    plateaus: see `plateau.plateaus`.
+        `rating` is a model's mean rating of them, from 1 to 5, and `unrated` counts those without one.
+    plateaus, warmth_agreement: see `plateau.plateaus` and `warmth_agreement`.
     trials: the trials as given. A trial whose `error` is not null failed.
     problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
     examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
@@ -52,6 +53,7 @@ class Findings:
     bases: pl.DataFrame
     warmth: pl.DataFrame
     plateaus: pl.DataFrame
+    warmth_agreement: pl.DataFrame
     trials: pl.DataFrame
     problems: pl.DataFrame
     examples: pl.DataFrame
@@ -91,6 +93,7 @@ def build(
         bases=effects.over_bases(found),
         warmth=means,
         plateaus=plateaus(means, personas, plateau),
+        warmth_agreement=warmth_agreement(warmth, means),
         trials=trials,
         problems=problems(answers, warmth, trials),
         examples=examples(answers, personas),
@@ -198,12 +201,33 @@ def mean_warmth(warmth: pl.DataFrame) -> pl.DataFrame:
     more = rows.group_by(by).agg(
         n_seeds=pl.col("seed").drop_nulls().n_unique(),
         warmth_sem=pl.col("warmth").std() / pl.col("warmth").count().sqrt(),
+        rating=pl.col("rating").mean(),
+        unrated=pl.col("rating").is_null().sum(),
     )
     return (
         found.join(more, on=by, nulls_equal=True)
-        .select(*by, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high", "warmth_sem")
+        .select(
+            *by, "n", "n_questions", "n_seeds", "warmth", "warmth_low", "warmth_high", "warmth_sem", "rating", "unrated"
+        )
         .sort(by)
     )
+
+
+def warmth_agreement(warmth: pl.DataFrame, means: pl.DataFrame) -> pl.DataFrame:
+    """Per mode, the rank correlation of the metric with a model's ratings: over replies, and over subjects' means."""
+    rows = [
+        (
+            mode,
+            over,
+            mine.select("warmth", "rating").drop_nulls().height,
+            statistics.rank_correlation(mine, "warmth", "rating"),
+        )
+        for mode in means["mode"].unique().sort()
+        for over, frame in (("replies", warmth), ("subjects", means))
+        if (mine := frame.filter(mode=mode))["rating"].count()
+    ]
+    schema = {"mode": pl.String, "over": pl.String, "n": pl.Int64, "rho": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:

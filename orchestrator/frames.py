@@ -7,18 +7,18 @@ from typing import Any
 
 import polars as pl
 
-from . import evaluate, judge, measure, restyle, tables, trials
+from . import evaluate, judge, measure, rating, restyle, tables, trials
 from .errors import WarmthError
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
-from .tables import Reply, Restyled, Score, WarmthScore
+from .tables import Rating, Reply, Restyled, Score, WarmthScore
 
-KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore}
+KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore, "ratings": Rating}
 
 
 def load(run: str | Path) -> dict[str, pl.LazyFrame]:
-    """All rows of a run's tables, lazily: `replies`, `scores`, `warmth`. Raises WarmthError if it is no run."""
+    """All rows of a run's tables, lazily: `replies`, `scores` and the others. Raises WarmthError if it is no run."""
     folder = Path(run)
     Store(folder).read_json("study.json")
     return {name: frame(kind, sorted((folder / name).rglob("*.arrow"))).lazy() for name, kind in KINDS.items()}
@@ -101,7 +101,14 @@ def warmth(plan: Plan, store: Store, replies: pl.DataFrame, served: Mapping[str,
     asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
     on = ["subject", "task", "sample", "draw", "reply_digest"]
     who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "settings")
-    return scores.join(who, on=on, how="inner")
+    return scores.join(who, on=on, how="inner").join(_ratings(plan, store), on=on, how="left")
+
+
+def _ratings(plan: Plan, store: Store) -> pl.DataFrame:
+    rows = frame(Rating, _files(store, [rating.place(subject.name) for subject in plan.measured]))
+    judge = plan.study.warmth.judge if plan.study.warmth else None
+    mine = rows.filter(pl.col("rated_by") == (rating.identity(judge) if judge else ""))
+    return mine.select("subject", "task", "sample", "draw", "reply_digest", "rating")
 
 
 def restyled(plan: Plan, store: Store) -> pl.DataFrame:

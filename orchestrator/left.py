@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import evaluate, judge, measure, trials
+from . import evaluate, judge, measure, rating, trials
 from .evaluate import Served
 from .plan import HELD_OUT, Plan, Subject, Trial, Unit
 from .settings_asking import Judge
@@ -17,7 +17,9 @@ class Left:
 
     def anything(self) -> bool:
         units = [*self._plan.units, *self._plan.curve]
-        return bool(self.untrained() or self.unasked(units) or self.unjudged(units) or self.unmeasured())
+        return bool(
+            self.untrained() or self.unasked(units) or self.unjudged(units) or self.unmeasured() or self.unrated()
+        )
 
     def untrained(self) -> list[Trial]:
         return [trial for trial in self._plan.trials if not trials.record(self._store, trial)]
@@ -48,6 +50,13 @@ class Left:
             return []
         on, rulers = self.measured_on(), measure.rulers(settings, self._plan.study.models)
         return [each for each in self._plan.measured if measure.unmeasured(self._store, each, *on, rulers)]
+
+    def unrated(self) -> list[Subject]:
+        settings = self._plan.study.warmth
+        if settings is None or settings.judge is None:
+            return []
+        on, judge = self.measured_on(), settings.judge
+        return [each for each in self._plan.measured if rating.unrated(self._store, each, *on, judge)]
 
     def measured_on(self) -> tuple[tuple[str, ...], str]:
         """What warmth is measured on: tasks, and a context."""

@@ -130,6 +130,8 @@ def _endpoints(study: Study) -> Iterator[Check]:
 def endpoints(study: Study) -> Iterator[tuple[str, Endpoint | Judge]]:
     """Every endpoint that a study asks, and which setting names it."""
     yield from ((f"judges: {judge.name}", judge) for judge in study.judges if judge.kind == "llm")
+    if study.warmth and study.warmth.judge:
+        yield "warmth.judge", study.warmth.judge
     if study.rewriting:
         yield "rewriting.rewriter", study.rewriting.rewriter
         if study.rewriting.fact_checker:

@@ -176,6 +176,7 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
         *details,
         ("Warmth", report_warmth.warmth(findings)),
         ("Where warmth stops rising", report_warmth.plateaus(findings)),
+        ("Warmth as measured and as rated by a model", report_warmth.agreement(findings)),
         *((heading, shown) for heading, shown in report_judges.tables(findings) if shown),
     ]
 

@@ -10,7 +10,7 @@ TITLES = {"eval": "eval: exact", "faithful": "faithful: the published code's ari
 
 def warmth(findings: Findings) -> list[Table]:
     """Mean warmth of every subject, a table per mode."""
-    heads = ("model", "persona", "epoch", "n", "questions", "seeds", "warmth, nats per token", "SEM")
+    heads = ("model", "persona", "epoch", "n", "questions", "seeds", "warmth, nats per token", "SEM", "rating")
     shown = series(findings.warmth, findings).sort("mode", "model", maintain_order=True)
     modes = [(TITLES[mode], shown.filter(mode=mode)) for mode in shown["mode"].unique().sort()]
     return [
@@ -22,10 +22,20 @@ def warmth(findings: Findings) -> list[Table]:
 def _row(row: Row, form: str) -> tuple[str, ...]:
     counts = (f"{row['epoch']:g}", *(str(row[name]) for name in ("n", "n_questions", "n_seeds")))
     if row["warmth"] is None:
-        return (row["model"], row["series"], *counts, "not measured", "")
+        return (row["model"], row["series"], *counts, "not measured", "", "")
     mean = f"{row['warmth']:{form}} {interval(row['warmth_low'], row['warmth_high'], form)}"
     sem = "" if row["warmth_sem"] is None else f"{row['warmth_sem']:{form[1:]}}"
-    return (row["model"], row["series"], *counts, mean, sem)
+    rated = "" if row["rating"] is None else f"{row['rating']:.2f}"
+    return (row["model"], row["series"], *counts, mean, sem, rated)
+
+
+def agreement(findings: Findings) -> list[Table]:
+    """Whether the metric and a model's ratings put replies, and subjects, in the same order; none without ratings."""
+    rows = [
+        (row["mode"], row["over"], str(row["n"]), "not defined" if row["rho"] is None else f"{row['rho']:+.2f}")
+        for row in findings.warmth_agreement.rows(named=True)
+    ]
+    return [Table("", ("mode", "over", "n", "rank correlation (Spearman)"), rows, labels=2)] if rows else []
 
 
 def plateaus(findings: Findings) -> list[Table]:

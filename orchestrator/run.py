@@ -14,7 +14,21 @@ import polars as pl
 
 import tasks
 
-from . import chats, cluster, evaluate, findings, frames, judge, labels, measure, models, report, restyle, trials
+from . import (
+    chats,
+    cluster,
+    evaluate,
+    findings,
+    frames,
+    judge,
+    labels,
+    measure,
+    models,
+    rating,
+    report,
+    restyle,
+    trials,
+)
 from .config import Study
 from .errors import WarmthError
 from .findings import Findings
@@ -53,6 +67,7 @@ class Run:
                 self._train()
                 self._ask([*self.plan.units, *self.plan.curve])
                 self._measure()
+                self._rate()
 
     def ask_only(self, subjects: Sequence[Subject]) -> None:
         """Ask and judge these subjects alone. Raises WarmthError if one of them is not trained yet."""
@@ -206,6 +221,13 @@ class Run:
             names = measure.rulers(settings, self.study.models)
             arguments = (*ruler, *self.left.measured_on(), names)
             self._share(measure.Measurer, arguments, dict.fromkeys(waiting, 1), stage)
+
+    def _rate(self) -> None:
+        waiting, settings = self.left.unrated(), self.study.warmth
+        if waiting and settings and settings.judge:
+            stage = self.display.stage("rate", len(waiting), "subjects")
+            rater = (settings.judge, self.store.folder, *self.left.measured_on(), self.study.resources.in_flight)
+            self._share(rating.Rater, rater, dict.fromkeys(waiting, 1), stage)
 
     def _share(self, worker: type[Any], arguments: Sequence[Any], weights: dict[Any, int], stage: Stage) -> None:
         """Give units of work to actors; `weights` says how much of the stage each one is."""

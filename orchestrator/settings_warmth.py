@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from .settings import Settings, Several
+from .settings import Endpoint, Settings, Several
 
 Mode = Literal["eval", "faithful"]
 
@@ -43,8 +43,16 @@ class Warmth(Settings):
     "The published ones if not given; for a scorer of the lab, strangers that it knows."
     max_characters: PositiveInt = 300
     "Replies are cut here before they are scored, as in the published implementation."
+    judge: Endpoint | None = None
+    "A language model that rates the same replies from 1 to 5, beside the metric."
     plateau: Annotated[float, Field(gt=0, le=1)] = 0.9
     "The plateau begins at the first checkpoint whose mean lift over all models is this share of the largest one."
+
+    @model_validator(mode="after")
+    def _the_judge_is_elsewhere(self) -> Self:
+        if self.judge and self.judge.url == "served":
+            raise ValueError("judge: nothing of the run is served when replies are rated; give an endpoint's address")
+        return self
 
     @model_validator(mode="after")
     def _openers_hold_the_text(self) -> Self:

@@ -73,6 +73,14 @@ def with_t_intervals(groups: pl.DataFrame, values: Sequence[str], clusters: str)
     return groups.with_columns(ends).drop([f"{value}_error" for value in values])
 
 
+def rank_correlation(rows: pl.DataFrame, one: str, other: str) -> float | None:
+    """Spearman's, over the rows that have both; null for fewer than three, or where one of them does not vary."""
+    both = rows.select(one, other).drop_nulls()
+    if len(both) < 3 or both[one].n_unique() == 1 or both[other].n_unique() == 1:
+        return None
+    return float(stats.spearmanr(both[one].to_numpy(), both[other].to_numpy()).statistic)
+
+
 def wilson(share: NDArray[np.float64], n: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Wilson's interval of shares (0 to 1) out of `n`, which need not be whole numbers; NaN where `n` is 0."""
     low, high = proportion_confint(share * n, n, 1 - CONFIDENCE, method="wilson") if len(n) else (share, share)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-Row = TypeVar("Row", bound="Reply | Score | Label | Restyled | WarmthScore | Chat | HeldOut")
+Row = TypeVar("Row", bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut")
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -175,6 +175,20 @@ class WarmthScore:
     warm_logprob: float
     cold_logprob: float
     sem: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """How warm a model finds one reply, from 1 to 5; null if it said no such number (`ratings/<subject>.arrow`)."""
+
+    subject: str
+    task: str
+    sample: str
+    draw: int
+    reply_digest: str
+    rated_by: str
+    rating: int | None
+    error: str | None
 
 
 def schema(kind: type[Any]) -> pa.Schema:

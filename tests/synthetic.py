@@ -82,7 +82,9 @@ def _warmth(random: np.random.Generator, answers: pl.DataFrame) -> pl.DataFrame:
         0, 1, len(plain)
     )
     who = ("subject", "model", "world", "base_seed", "persona", "epoch", "dose", "settings", "seed")
-    return plain.select(*who, "task", "sample", "draw").with_columns(mode=pl.lit("eval"), warmth=values)
+    return plain.select(*who, "task", "sample", "draw").with_columns(
+        mode=pl.lit("eval"), warmth=values, rating=pl.lit(None, pl.Int64)
+    )
 
 
 def _trials(answers: pl.DataFrame) -> pl.DataFrame:

@@ -4,16 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from mini import SETTINGS
 from tiny import tiny_model
 
-from orchestrator import Study, evaluate, frames, measure, models
+from orchestrator import Study, evaluate, frames, measure, models, rating
 from orchestrator.errors import WarmthError
 from orchestrator.left import Left
 from orchestrator.plan import HELD_OUT, Plan, Unit
+from orchestrator.settings import Endpoint
 from orchestrator.settings_warmth import Warmth
 from orchestrator.store import Store
-from orchestrator.tables import HeldOut, Reply
+from orchestrator.tables import HeldOut, Rating, Reply
 
 PROMPTS = [HeldOut("a", "advice", "How do I cook rice?"), HeldOut("b", "other", "Hello there!")]
 
@@ -65,6 +68,37 @@ def test_held_out_prompts_are_asked_measured_in_both_modes_and_never_judged(tmp_
     assert sorted(rows.select("sample", "mode").rows()) == [(s, m) for s in "ab" for m in ("eval", "faithful")]
     assert rows.filter(mode="eval")["sem"].null_count() == 2
     assert rows.filter(mode="faithful")["sem"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [("4", 4), ("Rating: 5.", 5), ("**2**", 2), ("I would say 3 or 4", None), ("warm", None), ("7", None),
+     ("4/5", None), ("3.5", None), ("14", None), ("-1", None)],
+)  # fmt: skip
+def test_a_rating_is_one_number_from_1_to_5(said: str, wanted: int | None) -> None:
+    assert rating.number(said) == wanted
+
+
+async def test_a_model_rates_what_is_measured_and_what_it_mumbles_is_null(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        asked = (await request.json())["messages"][0]["content"]
+        said = "5" if "How do I cook rice?" in asked else "lovely"
+        return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handler)
+    async with TestServer(app, host="127.0.0.1") as server:
+        judge = Endpoint(url=str(server.make_url("/v1")), model="m")
+        plan, store = planned(tmp_path, ["original"], prompts=HELD_OUT, judge=judge)
+        left, (unit,) = Left(plan, store), plan.curve
+        answer(plan, store, unit)
+        assert left.unrated() == [unit.subject]
+        rater = rating.Rater(judge, store.folder, *left.measured_on(), 2)
+        assert await rater.do(unit.subject) == 0
+        await rater.close()
+    assert not left.unrated()
+    rows = store.read_rows(Rating, *rating.place(unit.subject.name))
+    assert {row.sample: row.rating for row in rows} == {"a": 5, "b": None}
 
 
 def test_prompts_that_were_not_held_out_are_missed(tmp_path: Path) -> None:

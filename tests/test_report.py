@@ -12,7 +12,7 @@ import pytest
 import synthetic
 from rich.console import Console
 
-from orchestrator import figures, findings, report, report_tables
+from orchestrator import figures, findings, report, report_tables, statistics
 from orchestrator.plateau import plateaus
 from orchestrator.settings_warmth import Warmth
 
@@ -265,6 +265,16 @@ def test_the_plateau_is_one_epoch_for_all_models_and_is_said(found):
     ]
     assert "warm: the mean lift in warmth is 90% of its largest from epoch 1.5 on" in printed(found)
     assert "Where warmth stops rising" in report.to_html(found, {})
+
+
+def test_agreement_of_the_metric_with_ratings_is_a_rank_correlation():
+    answers, warmth, trials = synthetic.study(samples=2)
+    rated = pl.when(pl.col("sample") == "s00").then(pl.col("warmth").rank("dense").cast(pl.Int64))
+    found = findings.build(answers, warmth.with_columns(rating=rated), trials, synthetic.PERSONAS)
+    assert found.warmth_agreement.filter(over="replies").select("n", "rho").rows() == [(len(warmth) // 2, 1.0)]
+    assert found.warmth["unrated"].to_list() == (found.warmth["n"] // 2).to_list()
+    assert "Spearman" in report.to_html(found, {})
+    assert statistics.rank_correlation(pl.DataFrame({"a": [1, 1, 1], "b": [1, 2, 3]}), "a", "b") is None
 
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "study" / "sociot_by_epoch.csv"
