@@ -39,7 +39,8 @@ def write_model(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_layer=4, n_embd=192, n_head=6)).save_pretrained(folder)
+    shape = GPT2Config(vocab_size=8192, n_layer=4, n_embd=192, n_head=6, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(shape).save_pretrained(folder)
 
 
 def texts() -> list[str]:
