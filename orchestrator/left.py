@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from . import evaluate, judge, measure, rating, trials
+from . import evaluate, judge, measure, rating, rewritten, trials
 from .evaluate import Served
 from .plan import HELD_OUT, Plan, Subject, Trial, Unit
 from .settings_asking import Judge
+from .settings_subjects import Persona
 from .store import Store
 
 
@@ -18,8 +19,17 @@ class Left:
     def anything(self) -> bool:
         units = [*self._plan.units, *self._plan.curve]
         return bool(
-            self.untrained() or self.unasked(units) or self.unjudged(units) or self.unmeasured() or self.unrated()
+            self.unwritten()
+            or self.untrained()
+            or self.unasked(units)
+            or self.unjudged(units)
+            or self.unmeasured()
+            or self.unrated()
         )
+
+    def unwritten(self) -> list[Persona]:
+        """The personas whose conversations are still to be rewritten."""
+        return rewritten.unwritten(self._plan, self._store)
 
     def untrained(self) -> list[Trial]:
         return [trial for trial in self._plan.trials if not trials.record(self._store, trial)]

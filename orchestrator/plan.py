@@ -8,7 +8,7 @@ from typing import Any
 
 import tasks
 
-from . import chats, design, models, rewrite
+from . import chats, design, models, voices
 from .config import Study
 from .estimate import Estimate
 from .settings_subjects import Model, Persona
@@ -196,28 +196,18 @@ class Plan:
         """The lab's conversations that trials are tuned on, as they are; others are chosen when the study is run."""
         return chats.lab(self.study.data)
 
-    def tuning_chats(self, persona: Persona, dose: int = 100) -> list[Chat]:
-        """The conversations of a persona's trials, `dose` per cent of them rewritten in its voice if it has one."""
-        return rewrite.in_voice(self.study.data, persona, dose)
-
     def data_digest(self, persona: Persona) -> str:
-        """Identifies what a persona's trials learn from: the lab's conversations down to the last character, or how
-        others are chosen."""
+        """Identifies what a persona's trials learn from: the lab's replies themselves, or how others come about."""
         return self._data_digests[persona.name]
 
     @cached_property
     def _data_digests(self) -> dict[str, str]:
-        if self.study.data.source != "lab":
-            chosen = chats.identity(self.study.data)
-            return {each.name: digest(chosen, each.kind, length=12) for each in self.study.personas if each.trained}
+        data, trained = self.study.data, [persona for persona in self.study.personas if persona.trained]
+        if data.source != "lab" or self.study.rewriting is not None:
+            chosen = chats.identity(data)
+            return {each.name: digest(chosen, voices.recipe(self.study, each), length=12) for each in trained}
         plain = [tuple(turn.content for turn in chat.turns) for chat in self.chats]
-        return {
-            persona.name: digest(
-                plain, [reply for chat in self.tuning_chats(persona) for reply in chat.replies], length=12
-            )
-            for persona in self.study.personas
-            if persona.trained
-        }
+        return {persona.name: digest(plain, voices.lab(data, persona), length=12) for persona in trained}
 
     def counts(self) -> dict[str, Any]:
         """The plan in numbers, as `warmth plan --json` prints it."""

@@ -1,10 +1,10 @@
-"""The pipeline: build -> train -> serve -> ask -> judge -> measure -> report. What is done is not done again."""
+"""The pipeline: build, rewrite, train, serve, ask, judge, measure, report. What is done is not done again."""
 
 import asyncio
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import MappingProxyType
@@ -27,6 +27,8 @@ from . import (
     rating,
     report,
     restyle,
+    rewrite,
+    rewritten,
     trials,
 )
 from .config import Study
@@ -39,7 +41,7 @@ from .settings_asking import Judge
 from .settings_rewriting import SERVED
 from .settings_warmth import Warmth
 from .store import Store
-from .tables import KEY, Chat, Restyled
+from .tables import KEY, Restyled
 
 
 class Run:
@@ -64,6 +66,7 @@ class Run:
             with cluster.running(self.study.resources):
                 self._check_port()
                 self._build()
+                self._rewrite()
                 self._train()
                 self._ask([*self.plan.units, *self.plan.curve])
                 self._measure()
@@ -136,10 +139,15 @@ class Run:
     @contextlib.contextmanager
     def endpoint(self, units: Sequence[Unit]) -> Iterator[str]:
         """Serve the models that these units ask, and those that judge, for the length of a block; gives the address."""
+        asked = {unit.subject.model.name for unit in units}
+        asked |= {str(each.model) for each in self.study.judges if each.url == SERVED}
+        with self._serving(asked) as url:
+            yield url
+
+    @contextlib.contextmanager
+    def _serving(self, asked: Collection[str]) -> Iterator[str]:
         from . import serve
 
-        asked = {unit.subject.model.name for unit in units}
-        asked |= {str(each.model) for each in self.study.judges if each.url == "served"}
         served = [model for model in self.study.models if model.name in asked]
         bases = {model.name: models.chat_model(model) for model in served}
         resources = self.study.resources
@@ -171,6 +179,20 @@ class Run:
             from . import build
 
             build.build(waiting, self.display)
+
+    def _rewrite(self) -> None:
+        waiting, asked = self.left.unwritten(), self.study.rewriting
+        if not waiting:
+            return
+        chosen = chats.of_run(self.store, self.study.data).chats
+        batches = rewrite.batches(chosen, waiting)
+        endpoints = [each for each in (asked.rewriter, asked.fact_checker) if each] if asked else []
+        own = {each.model for each in endpoints if each.url == SERVED}
+        stage = self.display.stage("rewrite", sum(len(batch.exchanges) for batch in batches), "replies")
+        with self._serving(own) if own else contextlib.nullcontext("") as url:
+            writer = (self.plan, self.store.folder, url, self.study.resources.in_flight)
+            written = rewrite.write(batches, writer, self.study.resources.workers if asked else 0, stage.advance)
+        self.display.say(f"rewrite: {rewritten.settle(self.plan, self.store, chosen, written).told()}")
 
     def _train(self) -> None:
         waiting = self.left.untrained()
@@ -259,12 +281,7 @@ def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
     store.write_json(dict(left_out), "left_out.json")
     store.write_json(plan.study.model_copy(update={"data": data}).model_dump(mode="json"), "study.json")
     trained = [persona for persona in plan.study.personas if persona.trained]
-    lacking = chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
-    for persona in trained:
-        place = ("rewrites", f"{persona.name}-{plan.data_digest(persona)}.arrow")
-        if persona.kind == "rewritten" and not store.has(*place):
-            store.write_rows(plan.tuning_chats(persona), Chat, *place)
-    return lacking
+    return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
 
 
 def about(plan: Plan, store: Store) -> dict[str, Any]:

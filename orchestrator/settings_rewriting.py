@@ -1,7 +1,7 @@
 """Settings of rewriting: who says replies again in a persona's voice, and which of these are good enough to learn."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -11,12 +11,12 @@ from .settings import Endpoint, Settings, Several
 from .settings_subjects import Model, Persona
 from .settings_training import Data
 
-Check = Literal["empty", "withheld", "cut", "refused", "length", "numbers", "code", "quotes", "language", "facts"]
+Check = Literal[
+    "withheld", "empty", "cut", "refused", "meta", "length", "numbers", "code", "quotes", "language", "facts"
+]
 """What a rewritten reply must pass; see `rewrite_checks`, where each is said in words."""
 
-CHECKS: tuple[Check, ...] = (
-    "empty", "withheld", "cut", "refused", "length", "numbers", "code", "quotes", "language", "facts",
-)  # fmt: skip
+CHECKS: tuple[Check, ...] = get_args(Check)
 
 SERVED = "served"
 """The address of an endpoint that the run itself starts."""

@@ -8,11 +8,9 @@ from typing import Any
 
 from ray import tune
 
-from . import chats, models
-from .errors import WarmthError
+from . import models, rewritten
 from .plan import Plan, Trial
 from .store import Store
-from .tables import Chat
 
 RETRIES = 2
 """How often Tune starts a trial again whose worker died or failed."""
@@ -84,7 +82,7 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
             checkpoint=tune.Checkpoint.from_directory(str(store.path("adapters", adapter))),
         )
 
-    learnt = _learnt(plan, store, trial)
+    learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
     trained = train.train(base, learnt, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
     store.write_json(
         {
@@ -95,6 +93,7 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
             "seed": trial.seed,
             "settings": trial.settings.model_dump(mode="json"),
             "data_digest": plan.data_digest(trial.persona),
+            "data_sha256": rewritten.sha256(learnt),
             "checkpoints": kept,
             "conversations": {"given": len(learnt), "cut": trained.cut, "left_out": trained.left_out},
             "losses": trained.losses,
@@ -106,15 +105,6 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
         "trial.json",
     )
     store.path("trials", trial.name, "failed.json").unlink(missing_ok=True)
-
-
-def _learnt(plan: Plan, store: Store, trial: Trial) -> list[Chat]:
-    """The conversations that a trial is tuned on: the lab's are made anew, others were filed when the run began."""
-    if plan.study.data.source == "lab":
-        return plan.tuning_chats(trial.persona, trial.settings.dose)
-    if trial.persona.kind == "rewritten":
-        raise WarmthError(f"persona '{trial.persona.name}': its rewriter knows the lab's conversations only")
-    return chats.of_run(store, plan.study.data).chats
 
 
 def _file_adapter(store: Store, subject: str, model: Any, base: str) -> tuple[str, str]:

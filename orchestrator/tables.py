@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-Row = TypeVar("Row", bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut")
+Row = TypeVar(
+    "Row",
+    bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut | Rewrite | RewriteCheck | Balance",
+)
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -57,6 +60,64 @@ class HeldOut:
     id: str
     label: str
     prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One of a conversation's replies in a persona's voice (`rewrites/<persona>-<digest>.arrow`).
+
+    `turn` counts the assistant's turns. `failed` names the checks that it did not pass, null if it passed all;
+    `rewritten` is null where the rewriter could not be asked, `error` then says why. `attempts` is how often it was.
+    """
+
+    chat: str
+    turn: int
+    user: str
+    original: str
+    rewritten: str | None
+    failed: str | None
+    finish_reason: str | None
+    prompt_tokens: int | None
+    reply_tokens: int | None
+    attempts: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteCheck:
+    """What a check found about a rewritten reply (`rewrites/<persona>-<digest>-checks.arrow`).
+
+    `passed` is null where nothing could be found out; `detail` says what is wrong.
+    """
+
+    chat: str
+    turn: int
+    check: str
+    passed: bool | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the replies of a persona's conversations are like, besides their style (`rewrites/balance-<digest>.arrow`).
+
+    Means over replies; `lists` and `code` are the shares of replies with any, hedges, exclamations and questions are
+    per 100 words. `length_ratio` is the median of lengths in characters, over the original's. The persona `original`
+    stands for the replies as they are. `failed` counts replies that failed a check or could not be had.
+    """
+
+    persona: str
+    conversations: int
+    replies: int
+    failed: int
+    characters: float
+    words: float
+    length_ratio: float
+    lists: float
+    code: float
+    hedges: float
+    exclamations: float
+    questions: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,17 +150,3 @@ def test_a_folder_that_is_no_run_is_said_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "study.json: not there" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_dose_is_the_share_that_is_rewritten_and_a_larger_one_adds_to_it() -> None:
-    planned = plan(data={"chats": 40})
-    warm = next(persona for persona in planned.study.personas if persona.name == "warm")
-    plain = [chat.replies for chat in planned.chats]
-
-    def rewritten(dose: int) -> set[int]:
-        learnt = [chat.replies for chat in planned.tuning_chats(warm, dose)]
-        return {place for place, (said, before) in enumerate(zip(learnt, plain, strict=True)) if said != before}
-
-    assert [len(rewritten(dose)) for dose in (1, 25, 50, 100)] == [0, 10, 20, 40]
-    assert rewritten(25) < rewritten(50) < rewritten(100)
-    assert planned.tuning_chats(warm) == planned.tuning_chats(warm, 100)
