@@ -1,7 +1,7 @@
 """From replies and scores to the frames that a report is made of. Pure: no Ray, no torch, no disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,7 @@ class Findings:
     calibration, corrected: how judges stand to people's marks, and effects put right by that; see `corrections`. Empty
         where nothing is marked.
     flips: verdicts that change when a reply is said in another style; see `agreement.flips`. Empty if not tried.
+    balance: what the conversations of each rewritten persona are like, besides their style; see `tables.Balance`.
     `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
     the forms with a mistaken belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
     """
@@ -61,6 +62,7 @@ class Findings:
     calibration: pl.DataFrame
     corrected: pl.DataFrame
     flips: pl.DataFrame
+    balance: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def build(

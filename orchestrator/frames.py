@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from . import evaluate, judge, measure, rating, restyle, tables, trials
+from . import evaluate, judge, measure, rating, restyle, rewritten, tables, trials
 from .errors import WarmthError
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
-from .tables import Rating, Reply, Restyled, Score, WarmthScore
+from .tables import Balance, Rating, Reply, Restyled, Score, WarmthScore
 
 KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore, "ratings": Rating}
 
@@ -121,6 +121,11 @@ def restyled(plan: Plan, store: Store) -> pl.DataFrame:
     ]
     current = pl.DataFrame(known, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
     return rows.join(current, on=current.columns, how="semi")
+
+
+def balance(plan: Plan, store: Store) -> pl.DataFrame:
+    """What the conversations of each rewritten persona are like, besides their style; no rows if none is rewritten."""
+    return frame(Balance, _files(store, [rewritten.balances(plan)]))
 
 
 def trial_rows(plan: Plan, store: Store) -> pl.DataFrame:

@@ -177,6 +177,7 @@ def _tables(findings: Findings) -> list[tuple[str, list[Table]]]:
         ("Warmth", report_warmth.warmth(findings)),
         ("Where warmth stops rising", report_warmth.plateaus(findings)),
         ("Warmth as measured and as rated by a model", report_warmth.agreement(findings)),
+        ("What else differs in what was learnt", report_tables.balance(findings)),
         *((heading, shown) for heading, shown in report_judges.tables(findings) if shown),
     ]
 
@@ -193,7 +194,7 @@ def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None
     }
     if len(findings.bases):
         frames["bases"] = findings.bases
-    for name in ("agreement", "calibration", "corrected", "flips"):
+    for name in ("agreement", "calibration", "corrected", "flips", "balance"):
         if len(getattr(findings, name)):
             frames[name] = getattr(findings, name)
     for name, frame in frames.items():

@@ -1,5 +1,6 @@
 """Findings as tables of text, for the terminal and the page alike. Pure."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,6 +250,13 @@ def _effect_cells(row: Row | None) -> tuple[str, str, str]:
     if row is None:
         return ("not measured", "not measured", "0")
     return (difference(row, "agrees"), difference(row, "error"), str(row["n"]))
+
+
+def balance(findings: Findings) -> list[Table]:
+    """What rewritten conversations are like, besides their style; none if nothing is rewritten."""
+    note = "means over replies; hedges, exclamations and questions per 100 words; lists and code: share of replies"
+    shown = findings.balance.with_columns(pl.selectors.float().round_sig_figs(3))
+    return [dataclasses.replace(table, note=note, labels=1) for table in plain(shown)]
 
 
 def bases(findings: Findings) -> list[Table]:

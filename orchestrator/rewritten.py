@@ -129,6 +129,15 @@ def _balances(chats: Sequence[Chat], rows: Mapping[str, Sequence[Rewrite]], drop
     return [*lines, *(balance.balance(name, said(kept, replies), replies) for name, replies in rows.items())]
 
 
+def about(plan: Plan, store: Store) -> dict[str, object]:
+    """What a reader of the report must know of the rewriting: how much is dropped, and which checks replies failed."""
+    if not voices(plan) or not store.has(*settled(plan)):
+        return {}
+    filed = store.read_json(*settled(plan))
+    dropped = f"{len(filed['dropped'])} of {filed['conversations']}"
+    return {"conversations dropped": dropped, "replies that failed a check": filed["replies"]}
+
+
 def said(chats: Iterable[Chat], rows: Iterable[Rewrite]) -> list[Chat]:
     """Conversations with their replies as they were rewritten."""
     replies: dict[str, list[str]] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -132,8 +133,10 @@ class Run:
         share = (self.study.warmth or Warmth(scorer="none")).plateau
         trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
         restyled = frames.restyled(self.plan, self.store)
-        found = findings.build(answers, warmth, trained, personas, right, share, labels=marked, restyled=restyled)
-        report.write(found, about(self.plan, self.store), self.store.path("report"))
+        built = findings.build(answers, warmth, trained, personas, right, share, labels=marked, restyled=restyled)
+        found = dataclasses.replace(built, balance=frames.balance(self.plan, self.store))
+        described = {**about(self.plan, self.store), **rewritten.about(self.plan, self.store)}
+        report.write(found, described, self.store.path("report"))
         return found
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 from mini import SETTINGS
 from openai import OpenAI
 
-from orchestrator import Study, load, tables, trials
+from orchestrator import Study, load, rewritten, tables, trials
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
 from orchestrator.progress import Display
@@ -64,6 +64,17 @@ def test_adapters_are_what_their_names_and_trials_say(finished: tuple[Study, Fin
     for subject, adapter in adapters.items():
         assert adapter == f"{subject}-{train.sha256(store.path('adapters', adapter))[:12]}"
     assert store.names("adapters") == sorted(adapters.values())
+
+
+def test_what_was_learnt_is_on_file_and_told(finished: tuple[Study, Findings]) -> None:
+    mini, findings = finished
+    plan, store = mini.plan(), Store(mini.folder)
+    for trial in plan.trials:
+        learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
+        assert store.read_json("trials", trial.name, "trial.json")["data_sha256"] == rewritten.sha256(learnt)
+    assert findings.balance["persona"].to_list() == ["original", "warm"]
+    assert pl.read_parquet(mini.folder / "report" / "balance.parquet").equals(findings.balance)
+    assert "0 of 48" in (mini.folder / "report" / "index.html").read_text()
 
 
 def test_the_report_has_effects_of_every_persona_against_those_before_it(finished: tuple[Study, Findings]) -> None:
