@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,45 @@ async def test_what_was_paid_for_is_not_asked_again(tmp_path: Path, stand_in: tu
     rewriter.bodies.clear()
     assert await written(plan, CHATS[:5]) == before
     assert rewriter.bodies == []
+
+
+KILLED = """
+import asyncio, sys
+from test_rewrite import MANY, Path, plan_of, written
+asyncio.run(written(plan_of(Path(sys.argv[1]), sys.argv[2]), MANY))
+"""
+MANY = [Chat(str(n), (Turn("user", "Hm?"), Turn("assistant", f"It is called {chr(n + 97) * 9}."))) for n in range(24)]
+
+
+async def test_a_killed_rewriter_loses_only_what_was_on_its_way(tmp_path: Path, stand_in: tuple[StandIn, str]) -> None:
+    rewriter, url = stand_in
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(tmp_path), url)
+    while len(rewriter.bodies) < 20:
+        assert process.returncode is None
+        await asyncio.sleep(0.005)
+    process.kill()
+    await process.wait()
+    before = len(rewriter.bodies)
+    assert before < 48
+    rows = await written(plan_of(tmp_path, url), MANY)
+    assert [row.failed for found in rows.values() for row, _ in found] == [None] * 48
+    assert 48 <= len(rewriter.bodies) <= 48 + 4
+
+
+@pytest.mark.usefixtures("ray_session")
+async def test_actors_share_the_work(tmp_path: Path, stand_in: tuple[StandIn, str], monkeypatch: Any) -> None:
+    rewriter, url = stand_in
+    monkeypatch.setattr(rewrite, "BATCH", 8)
+    plan, told = plan_of(tmp_path, url), []
+    batches = rewrite.batches(MANY, rewritten.voices(plan))
+    writer = (plan, plan.study.folder, "", 4)
+    found = await asyncio.to_thread(rewrite.write, batches, writer, 2, lambda *each: told.append(each))
+    assert sorted(told) == [(8, f"{name} {number}") for name in ("cold", "warm") for number in (1, 2, 3)]
+    assert {name: len(rows) for name, rows in found.items()} == {"warm": 24, "cold": 24}
+    assert len(rewriter.bodies) == 48
+    again = await written(plan, MANY)
+    assert {row for row, _ in found["warm"]} == {row for row, _ in again["warm"]}
+    assert len(rewriter.bodies) == 48
 
 
 async def test_a_failed_request_is_made_again_next_time(tmp_path: Path, stand_in: tuple[StandIn, str]) -> None:
