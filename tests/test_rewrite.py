@@ -89,7 +89,9 @@ def plan_of(folder: Path, url: str | None = None, **changes: Any) -> Plan:
 
 async def written(plan: Plan, chats: list[Chat]) -> dict[str, list[rewrite.Written]]:
     writer = rewrite.Writer(plan, plan.study.folder, "", 4)
-    found = {batch.persona.name: await writer.do(batch) for batch in rewrite.batches(chats, rewritten.voices(plan))}
+    found: dict[str, list[rewrite.Written]] = {}
+    for batch in rewrite.batches(chats, rewritten.voices(plan)):
+        found.setdefault(batch.persona.name, []).extend(await writer.do(batch))
     await writer.close()
     return found
 
