@@ -27,7 +27,7 @@ from orchestrator.settings_warmth import PUBLISHED
 from orchestrator.warmth import REPEATS, Ruler
 
 LETTERS, LENGTHS = "abcdefghijklmnopqrstuvwxyz", (30, 120, 210, 300)
-TEXTS, SEPARATE, ROUNDS = 64, 4, 5
+TEXTS, SEPARATE, ROUNDS = 64, 4, 3
 
 
 def write_model(folder: Path) -> None:
@@ -39,7 +39,7 @@ def write_model(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    shape = GPT2Config(vocab_size=8192, n_layer=4, n_embd=192, n_head=6, bos_token_id=0, eos_token_id=0)
+    shape = GPT2Config(vocab_size=4096, n_layer=4, n_embd=128, n_head=4, bos_token_id=0, eos_token_id=0)
     GPT2LMHeadModel(shape).save_pretrained(folder)
 
 
