@@ -3,7 +3,11 @@
 from importlib import import_module
 from pathlib import Path
 
-from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, prompt
+from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, prompt, prompt_set
+from ._finished import Finished, finished
+from ._pack import read_pack
+from ._rows import Unusable
+from ._samples import Taken, size, take
 from ._task import OUTCOMES, Outcome, Phrasing, Sample, Task, is_error
 
 __all__ = [
@@ -12,15 +16,24 @@ __all__ = [
     "GRIDS",
     "MISTAKEN",
     "OUTCOMES",
+    "Finished",
     "Outcome",
     "Phrasing",
     "Sample",
+    "Taken",
     "Task",
+    "Unusable",
+    "conditions",
+    "finished",
     "is_error",
     "load",
     "names",
     "prompt",
+    "prompt_set",
+    "read_pack",
+    "size",
     "sources",
+    "take",
 ]
 
 
@@ -30,7 +43,7 @@ def names() -> list[str]:
 
 
 def sources(name: str) -> list[Path]:
-    """The files that a task is made of: its own, and those that all tasks share."""
+    """The files that a task's rule is made of: its own, and those that rules share."""
     folder = Path(__file__).parent
     return [*sorted(folder.glob("_*.py")), folder / f"{name}.py"]
 
