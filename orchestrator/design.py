@@ -1,13 +1,10 @@
 """What a study consists of before anything in it has a name: no data is read for it. Pure."""
 
 import itertools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import tasks
-
 from .config import Study
-from .settings_asking import Asked
+from .questions import Questions
 from .settings_subjects import Model, Persona
 from .settings_training import Training, TrainingSettings
 
@@ -33,7 +30,7 @@ class Asking(NamedTuple):
 class Size(NamedTuple):
     """A task's extent: its questions, and the prompts made of each in the widest grid that is asked."""
 
-    questions: float
+    questions: int
     prompts_per_question: int
     max_tokens: int
 
@@ -81,20 +78,11 @@ def askings(study: Study) -> list[Asking]:
     return [*untrained, *checkpoints]
 
 
-def conditions(study: Study, contexts: Sequence[str]) -> list[tuple[str, str]]:
-    """The contexts and belief forms that a subject with these contexts is asked in."""
-    return tasks.GRIDS[study.evaluation.grid].conditions(contexts, study.evaluation.beliefs)
-
-
-def size(study: Study, asked: Asked) -> Size:
+def size(study: Study, task: str, questions: Questions) -> Size:
     """How much of a task the study asks, as far as that can be said without its data."""
     widest = max((each.contexts for each in askings(study)), key=len)
-    most = asked.max_tokens or study.evaluation.max_tokens
-    return Size(_questions(study, asked), len(conditions(study, widest)) * study.evaluation.draws, most)
-
-
-def _questions(study: Study, asked: Asked) -> float:
-    return len(tasks.load(asked.name).samples()[: asked.samples or study.evaluation.samples])
+    prompts = len(questions.conditions(widest)) * study.evaluation.draws
+    return Size(questions.count, prompts, study.evaluation.sampling(task)[1])
 
 
 def hosted(model: Model) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import design, power, sizes
 from .config import Study
+from .questions import Questions
 from .settings import Endpoint
 from .settings_asking import Judge
 from .settings_rewriting import SERVED
@@ -26,7 +27,8 @@ class Estimate:
         self.study = study
         self.trials = design.points(study)
         self.askings = design.askings(study)
-        self.tasks = {task.name: design.size(study, task) for task in study.evaluation.tasks}
+        self.put = {task.name: Questions(task, study.evaluation) for task in study.evaluation.tasks}
+        self.tasks = {name: design.size(study, name, questions) for name, questions in self.put.items()}
         self.chats: float = study.data.chats
 
     @cached_property
@@ -37,11 +39,10 @@ class Estimate:
 
     def asked(self, askings: Iterable[design.Asking]) -> Tokens:
         """The tasks' questions to these subjects, and what they say."""
-        return sum((self._calls(task, asking) for asking in askings for task in self.tasks.values()), Tokens())
+        return sum((self._calls(task, asking) for asking in askings for task in self.tasks), Tokens())
 
-    def _calls(self, task: design.Size, asking: design.Asking) -> Tokens:
-        calls = task.questions * len(design.conditions(self.study, asking.contexts))
-        return _said(calls * self.study.evaluation.draws, task.max_tokens)
+    def _calls(self, task: str, asking: design.Asking) -> Tokens:
+        return _said(self.put[task].size(asking.contexts), self.tasks[task].max_tokens)
 
     def warmth_asked(self, askings: Iterable[design.Asking]) -> Tokens:
         """The held-out prompts that the warmth curve is measured on; nothing where it takes the tasks' replies."""

@@ -23,7 +23,8 @@ class Served:
 
 def request_digest(served: Served, question: Question, system: str | None, asked: Evaluation) -> str:
     """Everything that a reply follows from; a reply is asked again if any of it changes."""
-    sampling = (asked.temperature, asked.max_tokens, question.row_seed if asked.temperature else None)
+    temperature, max_tokens = asked.sampling(question.task)
+    sampling = (temperature, max_tokens, question.row_seed if temperature else None)
     return tables.digest(served.identity, system, question.prompt, sampling)
 
 
@@ -92,13 +93,14 @@ class Asker:
         asked, system = self._plan.study.evaluation, subject.persona.system
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": question.prompt})
+        temperature, max_tokens = asked.sampling(question.task)
         said, error = None, None
         try:
             said = await self._client.chat(
                 served.name,
                 messages,
-                temperature=asked.temperature,
-                max_tokens=asked.max_tokens,
+                temperature=temperature,
+                max_tokens=max_tokens,
                 seed=question.row_seed,
             )
         except RequestFailed as failure:
@@ -119,6 +121,7 @@ class Asker:
             row_seed=question.row_seed,
             system=system,
             prompt=question.prompt,
+            prompt_set=question.prompt_set,
             reply=said.text if said else None,
             finish_reason=said.finish_reason if said else None,
             role_header=signs.role_header(said.text) if said else None,

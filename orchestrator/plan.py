@@ -11,6 +11,7 @@ import tasks
 from . import chats, design, models, voices
 from .config import Study
 from .estimate import Estimate
+from .questions import Questions
 from .settings_subjects import Model, Persona
 from .settings_training import TrainingSettings
 from .tables import Chat, HeldOut, digest
@@ -71,6 +72,7 @@ class Question:
     draw: int
     row_seed: int
     prompt: str
+    prompt_set: str
 
 
 @dataclass(frozen=True)
@@ -161,35 +163,34 @@ class Plan:
 
     def questions(self, unit: Unit) -> list[Question]:
         """Everything that a unit asks, the same prompts and seeds for every subject."""
-        asked = self.study.evaluation
-        task = tasks.load(unit.task)
-        grid = itertools.product(self.samples(unit.task), self.conditions(unit), range(asked.draws))
+        asked, name = self.asked[unit.task], unit.subject.name
         return [
             Question(
-                unit.subject.name,
+                name,
                 unit.task,
-                sample.id,
-                context,
-                belief,
-                draw,
-                row_seed(asked.seed, unit.task, sample.id, context, belief, draw),
-                tasks.prompt(task, sample, context, belief, draw),
+                each.sample,
+                each.context,
+                each.belief,
+                each.draw,
+                each.row_seed,
+                each.prompt,
+                asked.prompt_set,
             )
-            for sample, (context, belief), draw in grid
+            for each in asked.prompts(unit.subject.contexts)
         ]
+
+    @cached_property
+    def asked(self) -> dict[str, Questions]:
+        """What is asked of each task."""
+        return {task.name: Questions(task, self.study.evaluation) for task in self.study.evaluation.tasks}
 
     def samples(self, task: str) -> Sequence[tasks.Sample]:
         """The questions of a task that the study asks."""
-        asked = next(each for each in self.study.evaluation.tasks if each.name == task)
-        return tasks.load(task).samples()[: asked.samples or self.study.evaluation.samples]
-
-    def conditions(self, unit: Unit) -> list[tuple[str, str]]:
-        """The contexts and belief forms that a unit's questions are put in."""
-        return design.conditions(self.study, unit.subject.contexts)
+        return self.asked[task].samples
 
     def size(self, unit: Unit) -> int:
-        """The number of questions in a unit, without spelling them out."""
-        return len(self.samples(unit.task)) * len(self.conditions(unit)) * self.study.evaluation.draws
+        """The number of questions in a unit, without spelling them out where that is not needed."""
+        return self.asked[unit.task].size(unit.subject.contexts)
 
     @cached_property
     def chats(self) -> list[Chat]:
@@ -212,8 +213,3 @@ class Plan:
     def counts(self) -> dict[str, Any]:
         """The plan in numbers, as `warmth plan --json` prints it."""
         return Estimate(self.study).figures()
-
-
-def row_seed(*identity: object) -> int:
-    """The sampler's seed for one row; the same for every subject, so that subjects differ by what they are alone."""
-    return int(digest(*identity, length=8), 16) >> 1

@@ -99,8 +99,32 @@ class Evaluation(Settings):
         return self
 
     @model_validator(mode="after")
+    def _there_are_words_for_every_condition(self) -> Self:
+        try:
+            pack = tasks.read_pack(self.pack)
+        except tasks.Unusable as error:
+            raise ValueError(f"pack: {error}") from error
+        for task in map(tasks.load, (each.name for each in self.tasks if not each.prompts)):
+            words = tasks.phrasing(task, pack)
+            for kind, asked, known in (
+                ("context", self.contexts, words.contexts),
+                ("belief form", self.beliefs, words.beliefs),
+            ):
+                lacking = [name for name in asked if name not in known]
+                if lacking and not task.plain:
+                    what = "its tasks have" if task.phrasing else "the pack has"
+                    raise ValueError(f"no words for {kind} {', '.join(lacking)}: {what} {', '.join(known)}")
+        return self
+
+    def sampling(self, task: str) -> tuple[float, int]:
+        """Temperature and longest reply for a task."""
+        asked = next((each for each in self.tasks if each.name == task), None)
+        temperature = asked.temperature if asked and asked.temperature is not None else self.temperature
+        return temperature, (asked and asked.max_tokens) or self.max_tokens
+
+    @model_validator(mode="after")
     def _draws_differ(self) -> Self:
-        if self.draws > 1 and self.temperature == 0:
+        if self.draws > 1 and 0 in {self.sampling(each.name)[0] for each in self.tasks}:
             raise ValueError(f"draws {self.draws} at temperature 0 would be copies; set temperature, or draws to 1")
         return self
 

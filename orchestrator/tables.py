@@ -125,8 +125,8 @@ class Reply:
     """What a subject said to one prompt, or why it said nothing (`replies/<subject>/<task>.arrow`).
 
     `seconds` is the time the request took, waiting included; `request` digests everything that the reply follows from:
-    weights, system prompt, prompt and sampling. `role_header` says whether a chat template shows in the reply. `error`
-    is null in a finished row.
+    weights, system prompt, prompt and sampling; `prompt_set`, the sentences and the layout that prompts are made of.
+    `role_header` says whether a chat template shows in the reply. `error` is null in a finished row.
     """
 
     subject: str
@@ -144,6 +144,7 @@ class Reply:
     row_seed: int
     system: str | None
     prompt: str
+    prompt_set: str
     reply: str | None
     finish_reason: str | None
     prompt_tokens: int | None

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, prompt, prompt_set
+from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, phrasing, prompt, prompt_set
 from ._finished import Finished, finished
 from ._pack import read_pack
 from ._rows import Unusable
@@ -28,6 +28,7 @@ __all__ = [
     "is_error",
     "load",
     "names",
+    "phrasing",
     "prompt",
     "prompt_set",
     "read_pack",

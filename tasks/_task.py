@@ -80,7 +80,7 @@ class Layout:
     "After a statement of stakes."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Questions and a scorer. `score(sample, belief, reply)` reads a reply given under one of the belief forms.
 

@@ -53,8 +53,9 @@ def replies(plan: Plan, said: dict[str, str | None]) -> list[Reply]:
     return [
         Reply(
             subject.name, "m", "original", None, 0, None, 0, question.task, question.sample, question.context,
-            question.belief, question.draw, question.row_seed, None, question.prompt, said[question.belief], "stop",
-            5, 5, None, "r", None if said[question.belief] is not None else "404: gone", 0.1,
+            question.belief, question.draw, question.row_seed, None, question.prompt, "p",
+            said[question.belief], "stop", 5, 5, None, "r",
+            None if said[question.belief] is not None else "404: gone", 0.1,
         )
         for question in plan.questions(unit_of(plan))
     ]  # fmt: skip

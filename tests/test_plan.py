@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Study
+from orchestrator.errors import WarmthError
 from orchestrator.plan import Plan
 
 
@@ -150,3 +151,57 @@ def test_a_folder_that_is_no_run_is_said_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "study.json: not there" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+REAL = ["triviaqa", "truthfulqa", "disinfo", "medqa"]
+GRADER = {"name": "grader", "url": "http://127.0.0.1:1/v1", "model": "g"}
+
+
+def test_the_published_grid_is_counted_without_loading_its_questions() -> None:
+    counts = plan(evaluation={"tasks": [*REAL, "gsm8k"], "grid": "published"}, judges=[GRADER]).counts()
+    assert (counts["prompts_per_question"], counts["questions"]) == (28, 1625)
+    # original, and four checkpoints of which the two at epoch 2 are asked in every context, the others in the first
+    assert counts["replies"] == 5 * 1625 * 28 + 4 * 1625 * 4 + 9 * 1319
+
+
+def local(folder: Path, questions: int) -> str:
+    file = folder / "questions.jsonl"
+    rows = [{"question": f"Question {n}?", "answer": f"Right {n}", "wrong": f"Wrong {n}"} for n in range(questions)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"question": "Bad?"}]))
+    return str(file)
+
+
+def test_a_local_file_is_really_counted_and_what_it_lacks_is_said(tmp_path: Path) -> None:
+    asked = {"name": "triviaqa", "path": local(tmp_path, 7), "samples": 9}
+    planned = plan(evaluation={"tasks": [asked, "lab_facts"], "contexts": ["neutral"], "samples": 5})
+    assert {planned.size(unit) for unit in planned.units if unit.task == "triviaqa"} == {7 * 3}
+    first, second = planned.asked["triviaqa"].left_out
+    assert "1 left out: no column" in first
+    assert second == "triviaqa: 9 questions are wanted, there are 7"
+    sets = {unit.task: {each.prompt_set for each in planned.questions(unit)} for unit in planned.units}
+    assert len(sets["triviaqa"]) == len(sets["lab_facts"]) == 1
+    assert sets["triviaqa"] != sets["lab_facts"]
+
+
+def test_a_task_that_cannot_load_is_an_error_unless_it_is_optional(tmp_path: Path) -> None:
+    asked = {"name": "triviaqa", "path": str(tmp_path / "none.csv")}
+    with pytest.raises(WarmthError, match=r"evaluation.tasks: triviaqa: .*none\.csv: cannot be read"):
+        plan(evaluation={"tasks": [asked]}).counts()
+    planned = plan(
+        evaluation={"tasks": ["lab_facts", asked | {"optional": True}], "contexts": ["neutral"], "samples": 5}
+    )
+    assert planned.counts()["replies"] == 9 * 5 * 3
+    assert "left out, being optional" in planned.asked["triviaqa"].left_out[0]
+
+
+def test_finished_prompts_are_asked_as_they_stand(tmp_path: Path) -> None:
+    row = {"content_key": "Who?", "correct_answer": "He", "incorrect_answer": "She"}
+    said = [("original", "unmodified", "Who?"), ("incorrect", "emotion:sad", "Woe.  Who? She?")]
+    rows = [row | {"prompt_template": form, "amendment_type": context, "prompt": text} for form, context, text in said]
+    (tmp_path / "p.json").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    asked = {"name": "triviaqa", "prompts": str(tmp_path / "p.json")}
+    planned = plan(evaluation={"tasks": [asked], "contexts": ["neutral", "sad"]})
+    prompts = [[each.prompt for each in planned.questions(unit)] for unit in planned.units[:3]]
+    assert prompts == [["Who?", "Woe.  Who? She?"], ["Who?"], ["Who?", "Woe.  Who? She?"]]
+    assert planned.counts()["replies"] == sum(len(planned.questions(unit)) for unit in planned.units) == 14
+    assert len({each.prompt_set for unit in planned.units for each in planned.questions(unit)}) == 1
