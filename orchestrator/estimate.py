@@ -162,6 +162,7 @@ class Estimate:
                 "detectable_effect_pp_of_these_adapters": self.detectable_pp(math.inf),
                 "detectable_effect_pp_by_seeds": {str(seeds): self.detectable_pp(seeds) for seeds in (1, 3, 5, 10)},
                 "tasks": {name: task._asdict() for name, task in self.tasks.items()},
+                "questions_left_out": [line for each in self.put.values() for line in each.known_left_out],
                 "tokens": self._tokens(),
                 "gpu_hours_by_stage": hours,
                 "api_cost_usd_by_endpoint": usd,

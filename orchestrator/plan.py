@@ -11,7 +11,7 @@ import tasks
 from . import chats, design, models, voices
 from .config import Study
 from .estimate import Estimate
-from .questions import Questions
+from .questions import Questions, row_seed
 from .settings_subjects import Model, Persona
 from .settings_training import TrainingSettings
 from .tables import Chat, HeldOut, digest
@@ -157,6 +157,7 @@ class Plan:
                 0,
                 row_seed(seed, HELD_OUT, each.id),
                 each.prompt,
+                HELD_OUT,
             )
             for each in prompts
         ]
@@ -183,6 +184,11 @@ class Plan:
     def asked(self) -> dict[str, Questions]:
         """What is asked of each task."""
         return {task.name: Questions(task, self.study.evaluation) for task in self.study.evaluation.tasks}
+
+    @property
+    def questions_left_out(self) -> list[str]:
+        """What of the tasks' data is not asked, and why; one line each."""
+        return [line for asked in self.asked.values() for line in asked.left_out]
 
     def samples(self, task: str) -> Sequence[tasks.Sample]:
         """The questions of a task that the study asks."""

@@ -94,8 +94,8 @@ def lost_tasks(study: Study) -> dict[str, str]:
     for task in study.evaluation.tasks:
         try:
             plan.samples(task.name)
-        except (ValueError, OSError) as error:
-            lost[task.name] = str(error)
+        except WarmthError as error:
+            lost[task.name] = str(error.__cause__ or error)
     return lost
 
 

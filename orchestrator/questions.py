@@ -23,6 +23,11 @@ class Prompt:
     prompt: str
 
 
+def row_seed(*identity: object) -> int:
+    """The sampler's seed for one row; the same for every subject, so that subjects differ by what they are alone."""
+    return int(digest(*identity, length=8), 16) >> 1
+
+
 class Questions:
     """A task of a study: what is asked of it, and how it is put."""
 
@@ -34,16 +39,14 @@ class Questions:
 
     @cached_property
     def _taken(self) -> tasks.Taken | tasks.Finished:
-        """The questions. Raises WarmthError if they cannot be had; none if the task is optional."""
+        """The questions. Raises WarmthError if they cannot be had."""
         asked = self._asked
         try:
             if asked.prompts:
                 return tasks.finished(self._task, asked.prompts, self._count, asked.seed)
             return tasks.take(self._task, asked.path, self._count, asked.seed)
         except tasks.Unusable as error:
-            if not asked.optional:
-                raise WarmthError(f"evaluation.tasks: {asked.name}: {error}") from error
-            return tasks.Taken((), (f"left out, being optional: {error}",))
+            raise WarmthError(f"evaluation.tasks: {asked.name}: {error}") from error
 
     @property
     def samples(self) -> tuple[tasks.Sample, ...]:
@@ -60,14 +63,28 @@ class Questions:
         return lines
 
     @property
-    def count(self) -> int:
-        """How many questions are asked: counted, or as the task declares where its data lies on the hub."""
-        if self._on_the_hub:
-            return tasks.size(self._task, None, self._count)
-        return len(self.samples)
+    def known_left_out(self) -> list[str]:
+        """The same as far as it can be said without fetching anything."""
+        return [] if self.on_the_hub or not self.count else self.left_out
 
     @property
-    def _on_the_hub(self) -> bool:
+    def count(self) -> int:
+        """How many questions are asked: counted, or as the task declares where its data lies on the hub.
+
+        None of an optional task whose questions cannot be had.
+        """
+        if self.on_the_hub:
+            return tasks.size(self._task, None, self._count)
+        try:
+            return len(self.samples)
+        except WarmthError:
+            if self._asked.optional:
+                return 0
+            raise
+
+    @property
+    def on_the_hub(self) -> bool:
+        """Whether the questions have to be fetched."""
         return not (self._asked.path or self._asked.prompts or callable(self._task.samples))
 
     def conditions(self, contexts: Sequence[str]) -> list[tuple[str, str]]:
@@ -76,7 +93,7 @@ class Questions:
         if not self._asked.prompts:
             return tasks.conditions(self._task, asked.grid, contexts, asked.beliefs)
         every = tuple(contexts) == asked.contexts
-        return [each for each in self._finished.conditions if every or each[0] in contexts]
+        return [each for each in self._finished.conditions if every or each[0] in contexts] if self.count else []
 
     @property
     def _finished(self) -> tasks.Finished:
@@ -85,7 +102,7 @@ class Questions:
     def size(self, contexts: Sequence[str]) -> int:
         """How many prompts a subject with these contexts is put, every draw counted."""
         if self._asked.prompts:
-            return len(self.prompts(contexts))
+            return len(self.prompts(contexts)) if self.count else 0
         return self.count * len(self.conditions(contexts)) * self._evaluation.draws
 
     def prompts(self, contexts: Sequence[str]) -> list[Prompt]:
@@ -102,8 +119,8 @@ class Questions:
                 for draw in range(self._evaluation.draws):
                     said = self._said(sample, context, belief, draw)
                     if said is not None:
-                        row_seed = int(digest(seed, name, sample.id, context, belief, draw, length=8), 16) >> 1
-                        yield Prompt(sample.id, context, belief, draw, row_seed, said)
+                        drawn_with = row_seed(seed, name, sample.id, context, belief, draw)
+                        yield Prompt(sample.id, context, belief, draw, drawn_with, said)
 
     def _said(self, sample: tasks.Sample, context: str, belief: str, draw: int) -> str | None:
         if self._asked.prompts:

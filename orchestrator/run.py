@@ -61,6 +61,8 @@ class Run:
         with self.store.locked():
             if lacking := file_study(self.plan, self.store, left_out):
                 self.display.say(f"data: {lacking}")
+            for line in self.plan.questions_left_out:
+                self.display.say(line)
             if not self.left.anything():
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
@@ -276,13 +278,16 @@ def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:
 
 
 def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
-    """Put the resolved study, what it goes without, and the conversations it trains on into the run's folder.
+    """Put the resolved study, what it asks and goes without, and the conversations it trains on into the run's folder.
 
     Says which kinds of conversations were too few.
     """
     data = chats.resolved(plan.study.data)
     store.write_json(dict(left_out), "left_out.json")
     store.write_json(plan.study.model_copy(update={"data": data}).model_dump(mode="json"), "study.json")
+    for task, asked in plan.asked.items():
+        drawn = [sample.id for sample in asked.samples]
+        store.write_json({"samples": drawn, "left out": asked.left_out}, "questions", f"{task}.json")
     trained = [persona for persona in plan.study.personas if persona.trained]
     return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
 
@@ -293,6 +298,7 @@ def about(plan: Plan, store: Store) -> dict[str, Any]:
     return {
         "study": plan.study.name,
         **({"tasks left out": lost} if lost else {}),
+        **({"questions left out": plan.questions_left_out} if plan.questions_left_out else {}),
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
         "date": datetime.now(UTC).date().isoformat(),

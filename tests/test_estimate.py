@@ -28,7 +28,12 @@ def figures(**changes: Any) -> dict[str, Any]:
         "models": [{"name": "llama-8b", "path": "somewhere/Llama-8B"}],
         "personas": ["original", "plain", "warm"],
         "training": {"seeds": [0, 1, 2], "checkpoints": [1, 2]},
-        "evaluation": {"tasks": ["lab_facts"], "grid": "published", "evaluate_at": [2], "max_tokens": 300},
+        "evaluation": {
+            "tasks": [{"name": "triviaqa", "samples": 32}],
+            "grid": "published",
+            "evaluate_at": [2],
+            "max_tokens": 300,
+        },
         "judges": [PAID],
     }
     return Study(**{**settings, **changes}).plan().counts()

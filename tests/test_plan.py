@@ -178,6 +178,7 @@ def test_a_local_file_is_really_counted_and_what_it_lacks_is_said(tmp_path: Path
     first, second = planned.asked["triviaqa"].left_out
     assert "1 left out: no column" in first
     assert second == "triviaqa: 9 questions are wanted, there are 7"
+    assert planned.counts()["questions_left_out"] == [first, second]
     sets = {unit.task: {each.prompt_set for each in planned.questions(unit)} for unit in planned.units}
     assert len(sets["triviaqa"]) == len(sets["lab_facts"]) == 1
     assert sets["triviaqa"] != sets["lab_facts"]
@@ -191,7 +192,8 @@ def test_a_task_that_cannot_load_is_an_error_unless_it_is_optional(tmp_path: Pat
         evaluation={"tasks": ["lab_facts", asked | {"optional": True}], "contexts": ["neutral"], "samples": 5}
     )
     assert planned.counts()["replies"] == 9 * 5 * 3
-    assert "left out, being optional" in planned.asked["triviaqa"].left_out[0]
+    with pytest.raises(WarmthError, match="triviaqa: "):
+        planned.samples("triviaqa")
 
 
 def test_finished_prompts_are_asked_as_they_stand(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
     def samples(self: Plan, task: str) -> Any:
         if task in names:
-            raise ValueError("gated; ask for access")
+            raise WarmthError("gated; ask for access")
         return whole(self, task)
 
     monkeypatch.setattr(Plan, "samples", samples)
