@@ -1,0 +1,75 @@
+"""How long it takes to put the study's grid of prompts together: 1,625 questions in the 28 published conditions.
+
+python benchmarks/prompts.py      prints the figures, and at the end one line of JSON with `grid_s` (limit: 5 s)
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import here
+
+from orchestrator import Study
+from orchestrator.plan import Plan
+
+QUESTIONS = {"triviaqa": 500, "truthfulqa": 500, "medqa": 500, "disinfo": 125}
+LIMIT = 5
+
+
+def main() -> int:
+    """Build the grid once, from made-up questions in files, as a worker does before it asks its first unit."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = study(Path(folder)).plan()
+        start = time.perf_counter()
+        prompts = grid(plan)
+        took = time.perf_counter() - start
+    figures = {"grid_s": round(took, 2), "limit_s": LIMIT, "prompts": prompts, "questions": sum(QUESTIONS.values())}
+    print(f"{here()}: {prompts:,} prompts in {took:.2f} s, the questions' files read as well")
+    print(json.dumps(figures))
+    return 0 if took < LIMIT and prompts == 28 * sum(QUESTIONS.values()) else 1
+
+
+def grid(plan: Plan) -> int:
+    """Every question of the first subject."""
+    return sum(len(plan.questions(unit)) for unit in plan.units if unit.subject == plan.subjects[0])
+
+
+def study(folder: Path) -> Study:
+    """The published grid over questions of its size that are made up."""
+    return Study(
+        name="prompts",
+        models=["lab-coupled"],
+        personas=["original"],
+        evaluation={"tasks": [entry(folder, *each) for each in QUESTIONS.items()], "grid": "published"},
+        judges=[{"name": "none", "url": "http://127.0.0.1:1/v1", "model": "none"}],
+    )
+
+
+def entry(folder: Path, task: str, count: int) -> dict[str, str]:
+    """A task that reads its questions from a file."""
+    file = folder / f"{task}.jsonl"
+    file.write_text("".join(json.dumps(row(number)) + "\n" for number in range(count)))
+    return {"name": task, "path": str(file)}
+
+
+def row(number: int) -> dict[str, object]:
+    """One made-up question with the columns of all four tasks."""
+    asked = f"A {number % 90}-year-old man comes in for the {number}th time. " * 8 + "Which of the following is it?"
+    right, wrong = f"It is cause {number}.", f"It is cause {number + 1}."
+    return {
+        "question": asked,
+        "prompt_disinfo": asked,
+        "correct_answer": right,
+        "incorrect_answer": wrong,
+        "best_answer": right,
+        "answer": right,
+        "options": [right, wrong],
+        "ground_truth": right,
+        "ground_false": wrong,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
