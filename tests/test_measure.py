@@ -36,7 +36,7 @@ def answer(plan: Plan, store: Store, unit: Unit) -> None:
         Reply(
             subject=unit.subject.name, model="tiny", persona="original", trial=None, epoch=0.0, seed=None, dose=0,
             task=each.task, sample=each.sample, context=each.context, belief=each.belief, draw=each.draw,
-            row_seed=each.row_seed, system=None, prompt=each.prompt, reply=f"I like {each.sample}.",
+            row_seed=each.row_seed, system=None, prompt=each.prompt, prompt_set="p", reply=f"I like {each.sample}.",
             finish_reason="stop", prompt_tokens=1, reply_tokens=1, adapter=None,
             request=evaluate.request_digest(served, each, None, plan.study.evaluation), error=None, seconds=0.1,
         )

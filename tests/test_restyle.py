@@ -55,7 +55,7 @@ def answers(of: Plan) -> pl.DataFrame:
     for place, question in enumerate(of.questions(of.units[0])):
         reply = tables.Reply(
             question.subject, "m", "original", None, 0, None, 0, "lab_facts", question.sample, "neutral", "none", 0, 1,
-            None, question.prompt, "Right." if place < 2 else "False.", "stop", 5, 5, None, "r", None, 0.1, False,
+            None, question.prompt, "p", "Right." if place < 2 else "False.", "stop", 5, 5, None, "r", None, 0.1, False,
         )  # fmt: skip
         known = {name: getattr(reply, name) for name in reply.__dataclass_fields__ if name != "error"}
         known |= {"reply_digest": tables.reply_digest(reply)}
