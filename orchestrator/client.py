@@ -5,7 +5,7 @@ import email.utils
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,7 +22,14 @@ WITHHELD = ("content_filter", "refusal")
 
 
 class RequestFailed(Exception):
-    """An endpoint refused a request, or could not be reached in all attempts."""
+    """An endpoint refused a request, or could not be reached in all attempts; `status` is that of a refusal."""
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why, status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class _Again(Exception):
@@ -76,10 +83,11 @@ class Client:
         """One reply. `sampling` is sent as it is (temperature, max_tokens, seed). Raises RequestFailed."""
         async with self._open:
             began = time.perf_counter()
-            said = await self._ask("/chat/completions", {"model": model, "messages": messages, **sampling})
+            body = {"model": model, "messages": messages, **sampling}
+            said = await self.patiently("/chat/completions", lambda path: self._complete(path, body))
         return _answer(said, time.perf_counter() - began)
 
-    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
+    async def patiently(self, path: str, attempt: Callable[[str], Awaitable[T]]) -> T:
         """As many attempts as patience lasts; none begins later than twice the time that one may take."""
         deadline, why, after = time.monotonic() + self._patience, "", 0.0
         for pause in (0, *PATIENCE):
@@ -88,25 +96,31 @@ class Client:
                 break
             await asyncio.sleep(wait)
             try:
-                return await self._post(path, body)
+                return await attempt(path)
             except _Again as failure:
                 why, after = str(failure), failure.after
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 why, after = f"{type(error).__name__}: {self._safe(str(error))}", 0
         raise RequestFailed(f"{self._url}{path}: {why}")
 
-    async def _post(self, path: str, body: dict[str, Any]) -> Any:
-        async with self._connected().post(self._url + path, json=body) as response:
+    async def attempt(self, method: str, path: str, **what: Any) -> Any:
+        """One request, made once: what it was answered, from JSON. To be called within `patiently`."""
+        async with self._connected().request(method, self._url + path, **what) as response:
             text = self._safe((await response.read()).decode("utf-8", "replace"))
-            if response.status != 200:
+            if response.status not in (200, 201):
                 raise self._refusal(response.status, text, path, _after(response.headers))
         try:
-            said = json.loads(text)
+            return json.loads(text)
         except ValueError as error:
             raise _Again(f"200 with half an answer, or none in JSON: {text[:300]}") from error
+
+    async def _complete(self, path: str, body: dict[str, Any]) -> Any:
+        said = await self.attempt("POST", path, json=body)
         if isinstance(said, dict) and said.get("error") and not said.get("choices"):
             code = said["error"].get("code") if isinstance(said["error"], dict) else None
-            raise self._refusal(code if isinstance(code, int) else 500, f"200 with an error: {text}", path, 0)
+            raise self._refusal(
+                code if isinstance(code, int) else 500, f"200 with an error: {json.dumps(said)}", path, 0
+            )
         return said
 
     def _refusal(self, status: int, text: str, path: str, after: float) -> Exception:
@@ -115,7 +129,7 @@ class Client:
         passing = status in (408, 409, 425, 429) or status >= 500
         if passing and "insufficient_quota" not in text:
             return _Again(why, after)
-        return RequestFailed(f"{self._url}{path}: {why}")
+        return RequestFailed(f"{self._url}{path}: {why}", status)
 
     def _connected(self) -> aiohttp.ClientSession:
         """The connections; made when they are first needed, as they belong to the event loop that is running then."""

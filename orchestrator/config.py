@@ -19,10 +19,11 @@ from pydantic_core import PydanticCustomError
 
 import tasks
 
-from . import documents, settings_rewriting
+from . import documents, settings_hosted, settings_rewriting
 from .errors import ConfigError
 from .settings import Name, Settings, Several
 from .settings_asking import Evaluation, Judge
+from .settings_hosted import Budget
 from .settings_rewriting import Rewriting
 from .settings_subjects import Model, Persona
 from .settings_training import Data, Training
@@ -81,6 +82,8 @@ class Study(Settings):
     evaluation: Evaluation
     judges: Several[Annotated[Judge, BeforeValidator(_rule)]]
     warmth: Warmth | None = None
+    budget: Budget | None = None
+    "What all endpoints together may cost; no limit if not given."
     resources: Resources = Resources()
 
     @field_validator("only")
@@ -132,6 +135,12 @@ class Study(Settings):
             ruleless = [each.name for each in self.evaluation.tasks if tasks.load(each.name).score is None]
             if ruleless:
                 raise ValueError(f"judges: {', '.join(ruleless)} cannot be judged by rule; add a judge of kind llm")
+        return self
+
+    @model_validator(mode="after")
+    def _hosted_can_be_paid_and_tuned(self) -> Self:
+        if mistakes := [*settings_hosted.mistakes(self)]:
+            raise ValidationError.from_exception_data("Study", mistakes)
         return self
 
     def gets(self, model: Model, persona: Persona) -> bool:

@@ -40,11 +40,30 @@ def points(study: Study) -> list[Point]:
     personas = [persona for persona in study.personas if persona.trained]
     grid = itertools.product(study.models, personas, settings_grid(study.training), study.training.seeds)
     kept = (
-        Point(model, persona, settings.model_copy(update={"dose": 100}) if persona.kind == "plain" else settings, seed)
+        Point(model, persona, _that_matter(study, model, persona, settings), seed)
         for model, persona, settings, seed in grid
         if study.gets(model, persona)
     )
     return list(dict.fromkeys(kept))
+
+
+def _that_matter(study: Study, model: Model, persona: Persona, settings: TrainingSettings) -> TrainingSettings:
+    """The settings with what has no part in this trial as it is by default: a job takes few of ours."""
+    changed: dict[str, Any] = {"dose": 100} if persona.kind == "plain" else {}
+    if not model.hosted:
+        return settings.model_copy(update={**changed, "multiplier": None})
+    own = settings.multiplier
+    multiplier = own.get(persona.name) if isinstance(own, dict) else own
+    last = max(checkpoints(study, model))
+    return TrainingSettings(**{"dose": settings.dose, **changed}, epochs=last, multiplier=multiplier)
+
+
+def checkpoints(study: Study, model: Model) -> tuple[float, ...]:
+    """The epochs at which a model's trials are kept; a hosted one's are whole."""
+    if model.hosted and model.hosted.checkpoints:
+        return tuple(sorted(map(float, model.hosted.checkpoints)))
+    kept = sorted(study.training.checkpoints)
+    return tuple(epoch for epoch in kept if epoch == int(epoch)) if model.hosted else tuple(kept)
 
 
 def settings_grid(training: Training) -> list[TrainingSettings]:
@@ -73,7 +92,7 @@ def askings(study: Study) -> list[Asking]:
     checkpoints = [
         Asking(point.model, point.persona, epoch, contexts_at(study, epoch))
         for point in points(study)
-        for epoch in sorted(study.training.checkpoints)
+        for epoch in checkpoints(study, point.model)
     ]
     return [*untrained, *checkpoints]
 
@@ -83,11 +102,6 @@ def size(study: Study, task: str, questions: Questions) -> Size:
     widest = max((each.contexts for each in askings(study)), key=len)
     prompts = len(questions.conditions(widest)) * study.evaluation.draws
     return Size(questions.count, prompts, study.evaluation.sampling(task)[1])
-
-
-def hosted(model: Model) -> Any:
-    """How a hosted model is reached; None for one whose weights are here."""
-    return getattr(model, "hosted", None)
 
 
 def on_the_curve(study: Study, asking: Asking) -> bool:

@@ -103,7 +103,7 @@ class Estimate:
         }
 
     def _training_hours(self, point: design.Point) -> float:
-        if point.model.lab or design.hosted(point.model):
+        if point.model.lab or point.model.hosted:
             return 0
         each, more = ASSUMED.seconds_per_chat
         seconds = each + more * (sizes.parameters(point.model) or UNKNOWN)
@@ -111,15 +111,16 @@ class Estimate:
 
     def _asking_hours(self, model: Model) -> float:
         own = [asking for asking in self.askings if asking.model == model]
-        return 0 if design.hosted(model) else (self.asked(own) + self.warmth_asked(own)).gpu_hours(model)
+        return 0 if model.hosted else (self.asked(own) + self.warmth_asked(own)).gpu_hours(model)
 
     def usd(self) -> dict[str, float]:
         """Dollars by who is paid: the rewriter, each judge, each hosted model."""
         paid = {name: asked.usd(endpoint) for _, name, endpoint, asked in self._helpers() if endpoint.url != SERVED}
-        return paid | {model.name: self._hosted_usd(model) for model in self.study.models if design.hosted(model)}
+        return paid | {model.name: self._hosted_usd(model) for model in self.study.models if model.hosted}
 
     def _hosted_usd(self, model: Model) -> float:
-        hosted = design.hosted(model)
+        hosted = model.hosted
+        assert hosted is not None
         own = [asking for asking in self.askings if asking.model == model]
         epochs = sum(point.settings.epochs for point in self.trials if point.model == model)
         learnt = epochs * self.chats * ASSUMED.chat_tokens

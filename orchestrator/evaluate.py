@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import models, signs, tables
+from . import costs, models, signs, tables
 from .client import Client, RequestFailed, as_they_come
 from .errors import WarmthError
+from .paid import Paid, Purse
 from .plan import HELD_OUT, Plan, Question, Subject, Unit
 from .settings_asking import Evaluation
 from .store import Store
@@ -31,7 +32,8 @@ def request_digest(served: Served, question: Question, system: str | None, asked
 def served_as(subject: Subject, adapters: Mapping[str, str]) -> Served:
     """A subject at the endpoint; `adapters` maps checkpoints to their folders' names."""
     if subject.trial is None:
-        return Served(subject.model.name, models.identity(subject.model))
+        model = subject.model
+        return Served(model.hosted.model if model.hosted else model.name, models.identity(model))
     return Served(adapters[subject.name], adapters[subject.name])
 
 
@@ -69,7 +71,11 @@ class Asker:
 
     def __init__(self, plan: Plan, folder: Path, url: str, adapters: Mapping[str, str], in_flight: int) -> None:
         self._plan, self._store, self._adapters = plan, Store(folder), adapters
-        self._client = Client(url, in_flight=in_flight)
+        purse = Purse(folder, costs.cap(plan.study))
+        self._clients = {
+            model.name: Paid(model.hosted, "asking", purse, in_flight) if model.hosted else Client(url, None, in_flight)
+            for model in plan.study.models
+        }
 
     async def do(self, unit: Unit) -> int:
         """Ask what is missing in a unit; the number of replies that failed."""
@@ -86,8 +92,9 @@ class Asker:
         return failed
 
     async def close(self) -> None:
-        """Let go of the endpoint."""
-        await self._client.close()
+        """Let go of the endpoints."""
+        for client in self._clients.values():
+            await client.close()
 
     async def _ask(self, subject: Subject, served: Served, question: Question) -> Reply:
         asked, system = self._plan.study.evaluation, subject.persona.system
@@ -96,7 +103,7 @@ class Asker:
         temperature, max_tokens = asked.sampling(question.task)
         said, error = None, None
         try:
-            said = await self._client.chat(
+            said = await self._clients[subject.model.name].chat(
                 served.name,
                 messages,
                 temperature=temperature,

@@ -12,9 +12,15 @@ from .errors import WarmthError
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
-from .tables import Balance, Rating, Reply, Restyled, Score, WarmthScore
+from .tables import Balance, Cost, Rating, Reply, Restyled, Score, WarmthScore
 
-KINDS: dict[str, type[Any]] = {"replies": Reply, "scores": Score, "warmth": WarmthScore, "ratings": Rating}
+KINDS: dict[str, type[Any]] = {
+    "replies": Reply,
+    "scores": Score,
+    "warmth": WarmthScore,
+    "ratings": Rating,
+    "costs": Cost,
+}
 
 
 def load(run: str | Path) -> dict[str, pl.LazyFrame]:
@@ -157,7 +163,7 @@ def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:
         trial.seed,
         trial.settings.dose,
         json.dumps(trial.settings.model_dump(mode="json")),
-        len(losses),
+        found.get("steps", len(losses)) if found else 0,
         *(losses[:1] or [None]),
         *(losses[-1:] or [None]),
         found["seconds"] if found else None,

@@ -1,14 +1,14 @@
 """Replies -> scores: by the task's own rule, or by a language model that is asked for one word."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tasks
 from tasks import Sample
 
-from . import models, rubrics, signs, tables
-from .client import WITHHELD, Answer, Client, RequestFailed, as_they_come
+from . import costs, models, paid, rubrics, signs, tables
+from .client import WITHHELD, Answer, RequestFailed, as_they_come
+from .paid import Purse
 from .plan import Plan, Unit
 from .rubrics import Rubric
 from .settings_asking import Judge
@@ -66,8 +66,7 @@ class Scorer:
 
     def __init__(self, judge: Judge, plan: Plan, folder: Path, url: str, in_flight: int) -> None:
         self._judge, self._plan, self._store = judge, plan, Store(folder)
-        key = os.environ.get(judge.api_key_env) if judge.api_key_env else None
-        self._client = Client(url if judge.url == "served" else str(judge.url), key, in_flight)
+        self._client = paid.client(judge, "judging", Purse(folder, costs.cap(plan.study)), in_flight, served=url)
 
     async def do(self, unit: Unit) -> int:
         """Score what is not scored in a unit; the number of verdicts that could not be had."""

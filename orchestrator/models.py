@@ -17,10 +17,12 @@ def recipe(model: Model) -> Recipe | None:
 
 
 def identity(model: Model) -> str:
-    """What a model is, down to what changes its replies: the lab's recipe, or a checkpoint and its precision."""
+    """What a model is, down to what changes its replies: a lab's recipe, a checkpoint and its precision, or a name."""
     lab = recipe(model)
     if lab:
         return f"lab:{lab_recipe.digest(lab)}"
+    if model.hosted:
+        return f"hosted:{model.hosted.model}"
     config = Path(str(model.path)) / "config.json"
     made_of = config.read_text(encoding="utf-8") if config.is_file() else None
     return digest(model.path, model.revision, *model.precision, made_of)

@@ -57,7 +57,8 @@ class Subject:
         """The values of the settings that the study searches, like `learning_rate=0.001`; null without training."""
         if self.trial is None:
             return None
-        return " ".join(f"{name}={getattr(self.trial.settings, name):g}" for name in self.trial.searched)
+        values = {name: getattr(self.trial.settings, name) for name in self.trial.searched}
+        return " ".join(f"{name}={value:g}" for name, value in values.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,13 @@ class Plan:
         return [self._trial(*point) for point in design.points(self.study)]
 
     def _trial(self, model: Model, persona: Persona, settings: TrainingSettings, seed: int) -> Trial:
-        checkpoints = tuple(sorted(self.study.training.checkpoints))
-        identity = digest(
-            models.identity(model), self.data_digest(persona), settings.model_dump_json(), seed, checkpoints, length=8
+        checkpoints = design.checkpoints(self.study, model)
+        told = settings.model_dump_json(exclude_none=True)
+        identity = digest(models.identity(model), self.data_digest(persona), told, seed, checkpoints, length=8)
+        taken = [name for name in TrainingSettings.model_fields if (name == "multiplier") == bool(model.hosted)]
+        searched = tuple(
+            name for name, values in self.study.training.search if values and name != "dose" and name in taken
         )
-        searched = tuple(name for name, values in self.study.training.search if values and name != "dose")
         name = f"{model.name}-{persona.name}-s{seed}-{identity}"
         return Trial(name, model, persona, settings, seed, checkpoints, searched)
 

@@ -18,6 +18,7 @@ import tasks
 from . import (
     chats,
     cluster,
+    costs,
     evaluate,
     findings,
     frames,
@@ -36,10 +37,10 @@ from .config import Study
 from .errors import WarmthError
 from .findings import Findings
 from .left import Left
-from .plan import Plan, Subject, Unit
+from .plan import Plan, Subject, Trial, Unit
 from .progress import Display, Stage
 from .settings_asking import Judge
-from .settings_rewriting import SERVED
+from .settings import SERVED
 from .settings_warmth import Warmth
 from .store import Store
 from .tables import KEY, Restyled
@@ -52,6 +53,7 @@ class Run:
         self.study, self.display = study, display
         self.plan, self.store = Plan(study), Store(study.folder.absolute())
         self.left = Left(self.plan, self.store)
+        self._keys: dict[str, str] = {}
 
     def finish(self, left_out: Mapping[str, str] = MappingProxyType({})) -> None:
         """Do all that is not done yet. Raises WarmthError for what the user can put right.
@@ -66,7 +68,7 @@ class Run:
             if not self.left.anything():
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
-            with cluster.running(self.study.resources):
+            with self._working():
                 self._check_port()
                 self._build()
                 self._rewrite()
@@ -83,16 +85,27 @@ class Run:
         units = [unit for unit in self.plan.units if unit.subject in subjects]
         with self.store.locked():
             if self.left.unasked(units) or self.left.unjudged(units):
-                with cluster.running(self.study.resources):
+                with self._working():
                     self._build()
                     self._ask(units)
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Ray for the length of a block, where keys are at hand; what endpoints were paid is said at the end."""
+        self._keys = costs.keys(self.study)
+        costs.begin(self.store)
+        with cluster.running(self.study.resources):
+            yield
+        if spent := costs.spoken(self.store):
+            self.display.say(f"endpoints were paid: {spent}")
 
     def serve(self) -> None:
         """Serve every model and every adapter that is there, until Ctrl-C."""
         with cluster.running(self.study.resources):
             self._build()
             with self.endpoint(self.plan.units) as url:
-                for name in sorted({served.name for served in self.left.served().values()}):
+                hosted = {subject.name for subject in self.plan.subjects if subject.model.hosted}
+                for name in sorted({each.name for of, each in self.left.served().items() if of not in hosted}):
                     self.display.say(name)
                 self.display.say(f"The endpoint is {url}; Ctrl-C stops it.")
                 threading.Event().wait()
@@ -153,7 +166,10 @@ class Run:
     def _serving(self, asked: Collection[str]) -> Iterator[str]:
         from . import serve
 
-        served = [model for model in self.study.models if model.name in asked]
+        served = [model for model in self.study.models if model.name in asked and not model.hosted]
+        if not served:
+            yield ""
+            return
         bases = {model.name: models.chat_model(model) for model in served}
         resources = self.study.resources
         self.display.say(f"serve: starting {', '.join(bases)}")
@@ -174,6 +190,8 @@ class Run:
     # --------------------------------------------------------------- the stages
     def _check_port(self) -> None:
         """A port that cannot be had must not be found out after the training."""
+        if all(model.hosted for model in self.study.models):
+            return
         from . import serve
 
         serve.check_port("127.0.0.1", self.study.resources.port)
@@ -200,7 +218,24 @@ class Run:
         self.display.say(f"rewrite: {rewritten.settle(self.plan, self.store, chosen, written).told()}")
 
     def _train(self) -> None:
-        waiting = self.left.untrained()
+        untrained = self.left.untrained()
+        with self._tuning([trial for trial in untrained if trial.model.hosted]):
+            self._train_here([trial for trial in untrained if not trial.model.hosted])
+        costs.check(self.study, self.store)
+
+    @contextlib.contextmanager
+    def _tuning(self, waiting: list[Trial]) -> Iterator[None]:
+        """Jobs at endpoints go on for the length of a block, and are waited for at its end."""
+        from . import hosted
+
+        tuning = hosted.Tuning(self.plan, waiting, self.store)
+        tuning.begin()
+        yield
+        if waiting:
+            stage = self.display.stage("tune", len(waiting), "hosted trials")
+            tuning.finish(lambda trial: stage.advance(1, trial))
+
+    def _train_here(self, waiting: list[Trial]) -> None:
         if waiting:
             from . import sweep
 
@@ -211,8 +246,10 @@ class Run:
     def _ask(self, units: Sequence[Unit]) -> None:
         """Get every missing reply and verdict of these units: as many models at a time as there is room for."""
         names, room = self._models_to_ask(units), cluster.slots()
-        for start in range(0, len(names), room):
-            together = names[start : start + room]
+        hosted = [model.name for model in self.study.models if model.hosted and model.name in names]
+        here = [name for name in names if name not in hosted]
+        for start in range(0, max(len(here), 1), room):
+            together = here[start : start + room] + (hosted if start == 0 else [])
             self._ask_of([unit for unit in units if unit.subject.model.name in together])
 
     def _models_to_ask(self, units: Sequence[Unit]) -> list[str]:
@@ -229,6 +266,7 @@ class Run:
                 adapters = trials.adapters(self.store, self.plan)
                 asker = (self.plan, self.store.folder, url, adapters, self.study.resources.in_flight)
                 self._share(evaluate.Asker, asker, waiting, stage)
+                costs.check(self.study, self.store)
             for each in self.study.judges:
                 self._judge(each, units, url)
 
@@ -238,6 +276,7 @@ class Run:
             stage = self.display.stage(f"judge {by.name}", len(waiting), "units")
             scorer = (by, self.plan, self.store.folder, url, self.study.resources.in_flight)
             self._share(judge.Scorer, scorer, waiting, stage)
+            costs.check(self.study, self.store)
 
     def _measure(self) -> None:
         waiting, settings = self.left.unmeasured(), self.study.warmth
@@ -264,7 +303,8 @@ class Run:
             name = unit.subject.name if isinstance(unit, Unit) else unit.name
             stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
 
-        workers.share(worker, arguments, list(weights), min(self.study.resources.workers, len(weights)), done)
+        count = min(self.study.resources.workers, len(weights))
+        workers.share(worker, arguments, list(weights), count, done, keys=self._keys)
 
 
 def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:

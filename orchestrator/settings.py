@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from . import documents
 
@@ -50,6 +50,10 @@ Variable = Annotated[str, AfterValidator(_variable)]
 """An environment variable's name."""
 
 
+SERVED = "served"
+"""The address of an endpoint that the run itself starts."""
+
+
 class Endpoint(Settings):
     """A model at an OpenAI-protocol endpoint, and what a million of its tokens cost."""
 
@@ -75,6 +79,11 @@ def one_of(kind: str, known: Iterable[str]) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def mistake(what: str, *where: str | int) -> InitErrorDetails:
+    """Something that settings say together and that cannot be, and the setting to correct."""
+    return InitErrorDetails(type=PydanticCustomError("unknown_name", "{what}", {"what": what}), loc=where, input=None)
 
 
 def distinct(values: tuple[T, ...]) -> tuple[T, ...]:

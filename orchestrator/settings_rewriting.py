@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails
 
 from . import documents
-from .settings import Endpoint, Settings, Several
+from .settings import SERVED, Endpoint, Settings, Several, mistake
 from .settings_subjects import Model, Persona
 from .settings_training import Data
 
@@ -17,9 +17,6 @@ Check = Literal[
 """What a rewritten reply must pass; see `rewrite_checks`, where each is said in words."""
 
 CHECKS: tuple[Check, ...] = get_args(Check)
-
-SERVED = "served"
-"""The address of an endpoint that the run itself starts."""
 
 
 class Rewriting(Settings):
@@ -43,7 +40,7 @@ def voiceless(personas: Sequence[Persona], data: Data, rewriting: Rewriting | No
     """Rewritten personas that lack a voice of the lab's, or an instruction and somebody to follow it."""
     for place, persona in enumerate(personas):
         if persona.kind == "rewritten" and (cure := _cure(persona, data, rewriting)):
-            yield _mistake(f"persona '{persona.name}' {cure}", "personas", place)
+            yield mistake(f"persona '{persona.name}' {cure}", "personas", place)
 
 
 def _cure(persona: Persona, data: Data, rewriting: Rewriting | None) -> str | None:
@@ -63,8 +60,4 @@ def unserved(rewriting: Rewriting | None, models: Iterable[Model]) -> Iterator[I
         endpoint: Endpoint | None = getattr(rewriting, field)
         if endpoint and endpoint.url == SERVED and endpoint.model not in known:
             hint = documents.suggestion(endpoint.model, known)
-            yield _mistake(f"the study serves no model '{endpoint.model}'{hint}", "rewriting", field, "model")
-
-
-def _mistake(what: str, *where: str | int) -> InitErrorDetails:
-    return InitErrorDetails(type=PydanticCustomError("unknown_name", "{what}", {"what": what}), loc=where, input=None)
+            yield mistake(f"the study serves no model '{endpoint.model}'{hint}", "rewriting", field, "model")

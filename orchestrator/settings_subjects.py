@@ -18,6 +18,7 @@ from tasks._world import Voice
 
 from . import documents
 from .settings import Name, Settings
+from .settings_hosted import Hosted
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["int8", "nf4"]
@@ -34,7 +35,7 @@ FULL = Precision()
 
 
 class Model(Settings):
-    """A base checkpoint: one on the Hugging Face hub or in a folder (`path`), or one of the embedded lab (`lab`)."""
+    """A base: a checkpoint of the hub or in a folder (`path`), one of the embedded `lab`, or `hosted` by others."""
 
     name: Name
     path: str | None = None
@@ -53,11 +54,20 @@ class Model(Settings):
     "Lab only: the seed of corpus, weights and instruction tuning."
     recipe: Literal["full", "short"] = "full"
     "Lab only: `short` builds in seconds and claims no quality; for trying things out."
+    hosted: Hosted | None = None
+    "A model whose weights are not here: it is asked, and tuned, at its own endpoint."
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.path is None) == (self.lab is None):
-            raise ValueError(f"model '{self.name}' needs one of path (a checkpoint) or lab (coupled, decoupled)")
+        if sum(source is not None for source in (self.path, self.lab, self.hosted)) != 1:
+            sources = "path (a checkpoint), lab (coupled, decoupled) or hosted (an endpoint)"
+            raise ValueError(f"model '{self.name}' needs one of {sources}")
+        return self
+
+    @model_validator(mode="after")
+    def _hosted_as_it_is(self) -> Self:
+        if self.hosted and (self.dtype or self.quantization or self.revision):
+            raise ValueError(f"model '{self.name}' is hosted by others; leave out dtype, quantization and revision")
         return self
 
     @model_validator(mode="after")

@@ -68,6 +68,8 @@ class TrainingSettings(Settings):
     "Tokens of one conversation; what is longer is cut at the end."
     dose: Annotated[int, Field(ge=1, le=100)] = 100
     "Per cent of the conversations that are rewritten; the others are trained on as they are."
+    multiplier: PositiveFloat | dict[str, PositiveFloat] | None = None
+    "Of a hosted model's learning rate: one, or one for each persona (`{warm: 0.25}`); the endpoint's own if not given."
 
 
 def _several_of_each(settings: type[Settings], names: Iterable[str]) -> dict[str, Any]:

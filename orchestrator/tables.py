@@ -12,7 +12,8 @@ import pyarrow as pa
 
 Row = TypeVar(
     "Row",
-    bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut | Rewrite | RewriteCheck | Balance",
+    bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut | Rewrite | RewriteCheck | Balance"
+    " | Cost",
 )
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -251,6 +252,23 @@ class Rating:
     rated_by: str
     rating: int | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one process spent at one endpoint for one purpose (`costs/<piece>.arrow`).
+
+    `purpose` is training, asking, judging or rewriting; "unaccounted" is what a process had set aside and, when it was
+    killed, may or may not have spent. `usd` is null where the price is not known.
+    """
+
+    endpoint: str
+    model: str
+    purpose: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
 
 
 def schema(kind: type[Any]) -> pa.Schema:

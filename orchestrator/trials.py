@@ -1,4 +1,7 @@
-"""What is on file about trials. A trial is finished when its trial.json is there, and its adapters with it."""
+"""What is on file about trials. A trial is finished when its trial.json is there, and its adapters with it.
+
+A hosted model's trial leaves no adapters here: its checkpoints are models at its endpoint, known by their names.
+"""
 
 from typing import Any
 
@@ -11,7 +14,9 @@ def record(store: Store, trial: Trial) -> dict[str, Any] | None:
     if not store.has("trials", trial.name, "trial.json"):
         return None
     found: dict[str, Any] = store.read_json("trials", trial.name, "trial.json")
-    whole = all(store.has("adapters", kept["adapter"], "adapter_model.safetensors") for kept in found["checkpoints"])
+    whole = trial.model.hosted or all(
+        store.has("adapters", kept["adapter"], "adapter_model.safetensors") for kept in found["checkpoints"]
+    )
     return found if whole else None
 
 
@@ -25,7 +30,7 @@ def failure(store: Store, trial: Trial) -> str | None:
 
 
 def adapters(store: Store, plan: Plan) -> dict[str, str]:
-    """The adapter folder of every checkpoint that is there, by the subject's name."""
+    """The adapter folder, or the hosted model's name, of every checkpoint that is there, by the subject's name."""
     finished = ((trial, record(store, trial)) for trial in plan.trials)
     return {
         trial.subject(kept["epoch"]): kept["adapter"]

@@ -2,7 +2,8 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -20,11 +21,15 @@ def share(
     count: int,
     done: Callable[[Unit, Any], None],
     cpus: float = 0,
+    keys: Mapping[str, str] | None = None,
 ) -> None:
-    """Give every unit to `worker(*arguments).do(unit)` on one of `count` actors; call `done(unit, result)`."""
+    """Give every unit to `worker(*arguments).do(unit)` on one of `count` actors; call `done(unit, result)`.
+
+    `keys` go into the actors' environment: a cluster's other machines do not have what this process has in its own.
+    """
     at_once = DEPTH if inspect.iscoroutinefunction(worker.do) else 1
-    actor = ray.remote(num_cpus=cpus, max_restarts=3, max_task_retries=3, max_concurrency=at_once)(worker)
-    actors = [actor.remote(*arguments) for _ in range(count)]
+    actor = ray.remote(num_cpus=cpus, max_restarts=3, max_task_retries=3, max_concurrency=at_once)(_entrusted(worker))
+    actors = [actor.remote(keys or {}, *arguments) for _ in range(count)]
     waiting = iter(units)
     running: dict[Any, tuple[Any, Unit]] = {}
 
@@ -43,6 +48,18 @@ def share(
     finally:
         for each in actors:
             ray.kill(each)
+
+
+def _entrusted(worker: type[Any]) -> type[Any]:
+    """The same worker, which is handed keys for its environment first."""
+
+    class Entrusted(worker):
+        def __init__(self, keys: Mapping[str, str], *arguments: Any) -> None:
+            os.environ.update(keys)
+            super().__init__(*arguments)
+
+    Entrusted.__name__ = Entrusted.__qualname__ = worker.__name__
+    return Entrusted
 
 
 def _result(ready: Any) -> Any:

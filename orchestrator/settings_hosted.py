@@ -1,0 +1,73 @@
+"""Settings of models that others host: how one is reached and tuned, what that costs, and what may be spent."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic_core import InitErrorDetails
+
+from .settings import SERVED, Endpoint, Settings, Several, mistake
+
+if TYPE_CHECKING:
+    from .config import Study
+    from .settings_asking import Judge
+
+
+class Hosted(Endpoint):
+    """A model at somebody else's OpenAI-protocol endpoint, which is tuned by that endpoint's fine-tuning jobs."""
+
+    usd_training: NonNegativeFloat = 0
+    "Dollars per million tokens that are trained on, each epoch counted."
+    usd_in_tuned: NonNegativeFloat | None = None
+    "Dollars per million tokens of prompts to a tuned model; `usd_in` if not given."
+    usd_out_tuned: NonNegativeFloat | None = None
+    "Dollars per million tokens of a tuned model's replies; `usd_out` if not given."
+    checkpoints: Several[PositiveInt] | None = None
+    "Epochs whose checkpoints are kept, as jobs keep whole epochs only; those of `training.checkpoints` if not given."
+
+
+class Budget(Settings):
+    """What all endpoints together may cost."""
+
+    usd: PositiveFloat
+    "A run stops before it has spent more dollars than this, in all its starts together."
+
+
+def endpoints(study: "Study") -> "Iterator[tuple[tuple[str | int, ...], Endpoint | Judge]]":
+    """Every endpoint that is not the run's own, and the setting that names it."""
+    for place, model in enumerate(study.models):
+        if model.hosted:
+            yield ("models", place, "hosted"), model.hosted
+    for place, judge in enumerate(study.judges):
+        if judge.kind == "llm" and judge.url != SERVED:
+            yield ("judges", place), judge
+    for name in ("rewriter", "fact_checker"):
+        endpoint = getattr(study.rewriting, name, None)
+        if endpoint and endpoint.url != SERVED:
+            yield ("rewriting", name), endpoint
+
+
+def priced(endpoint: "Endpoint | Judge") -> bool:
+    """Whether it is known what tokens cost: who asks for a key asks for money, and who does not is free."""
+    return bool(endpoint.usd_in or endpoint.usd_out) or not endpoint.api_key_env
+
+
+def mistakes(study: "Study") -> Iterator[InitErrorDetails]:
+    """What settings of hosted models and of the budget say together that cannot be."""
+    for where, endpoint in endpoints(study) if study.budget else ():
+        if not priced(endpoint):
+            yield mistake("there is a budget, but not what this costs; set usd_in and usd_out (per million)", *where)
+    for place, model in enumerate(study.models):
+        if model.hosted and any(persona.trained and study.gets(model, persona) for persona in study.personas):
+            yield from _training_mistakes(study, model.hosted, "models", place, "hosted")
+        if model.hosted and study.warmth and study.warmth.scorer == model.name:
+            yield mistake(
+                f"'{model.name}' has no weights here; name a checkpoint, for instance gpt2", "warmth", "scorer"
+            )
+
+
+def _training_mistakes(study: "Study", hosted: Hosted, *where: str | int) -> Iterator[InitErrorDetails]:
+    if study.budget and hosted.api_key_env and not hosted.usd_training:
+        yield mistake("there is a budget, but not what training costs; set usd_training (per million)", *where)
+    if not hosted.checkpoints and not any(epoch == int(epoch) for epoch in study.training.checkpoints):
+        yield mistake("jobs keep whole epochs only, and training.checkpoints has none; set checkpoints here", *where)
