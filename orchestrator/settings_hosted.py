@@ -58,6 +58,8 @@ def mistakes(study: "Study") -> Iterator[InitErrorDetails]:
         if not priced(endpoint):
             yield mistake("there is a budget, but not what this costs; set usd_in and usd_out (per million)", *where)
     for place, model in enumerate(study.models):
+        if model.hosted and model.hosted.url == SERVED:
+            yield mistake("the run serves what has its weights here; give the address of who hosts it", "models", place)
         if model.hosted and any(persona.trained and study.gets(model, persona) for persona in study.personas):
             yield from _training_mistakes(study, model.hosted, "models", place, "hosted")
         if model.hosted and study.warmth and study.warmth.scorer == model.name:

@@ -77,7 +77,7 @@ def _several_of_each(settings: type[Settings], names: Iterable[str]) -> dict[str
     fields = {}
     for name in names:
         setting = settings.model_fields[name]
-        value: Any = Annotated[(setting.annotation, *setting.metadata)]
+        value: Any = Annotated[(setting.annotation, setting.description, *setting.metadata)]
         fields[name] = (Annotated[tuple[value, ...], AfterValidator(distinct)], ())
     return fields
 
