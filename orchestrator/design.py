@@ -89,12 +89,12 @@ def askings(study: Study) -> list[Asking]:
         for model, persona in itertools.product(study.models, study.personas)
         if not persona.trained and study.gets(model, persona)
     ]
-    checkpoints = [
+    tuned = [
         Asking(point.model, point.persona, epoch, contexts_at(study, epoch))
         for point in points(study)
         for epoch in checkpoints(study, point.model)
     ]
-    return [*untrained, *checkpoints]
+    return [*untrained, *tuned]
 
 
 def size(study: Study, task: str, questions: Questions) -> Size:

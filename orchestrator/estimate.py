@@ -13,9 +13,8 @@ from typing import Any
 from . import design, power, sizes
 from .config import Study
 from .questions import Questions
-from .settings import Endpoint
+from .settings import SERVED, Endpoint
 from .settings_asking import Judge
-from .settings_rewriting import SERVED
 from .settings_subjects import Model
 from .tokens import ASSUMED, UNKNOWN, Tokens
 

@@ -18,9 +18,8 @@ from . import preflight_machine, preflight_net
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan
-from .settings import Endpoint
+from .settings import SERVED, Endpoint
 from .settings_asking import Judge
-from .settings_rewriting import SERVED
 from .store import Store
 
 S = TypeVar("S", bound=Study)
@@ -129,6 +128,7 @@ def _endpoints(study: Study) -> Iterator[Check]:
 
 def endpoints(study: Study) -> Iterator[tuple[str, Endpoint | Judge]]:
     """Every endpoint that a study asks, and which setting names it."""
+    yield from ((f"models: {model.name}", model.hosted) for model in study.models if model.hosted)
     yield from ((f"judges: {judge.name}", judge) for judge in study.judges if judge.kind == "llm")
     if study.warmth and study.warmth.judge:
         yield "warmth.judge", study.warmth.judge

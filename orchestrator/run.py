@@ -39,8 +39,8 @@ from .findings import Findings
 from .left import Left
 from .plan import Plan, Subject, Trial, Unit
 from .progress import Display, Stage
-from .settings_asking import Judge
 from .settings import SERVED
+from .settings_asking import Judge
 from .settings_warmth import Warmth
 from .store import Store
 from .tables import KEY, Restyled

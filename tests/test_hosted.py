@@ -162,8 +162,10 @@ def test_a_key_that_is_not_there_is_missed_before_anything_is_spent(
     provider: Provider, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PROVIDER_KEY")
-    with pytest.raises(WarmthError, match=r"models\.0\.hosted: the environment variable PROVIDER_KEY is not set"):
-        Study(**settings).run()
+    study = Study(**settings)
+    for begin in (study.run, Run(study, Display()).finish):
+        with pytest.raises(WarmthError, match="the environment variable PROVIDER_KEY is not set"):
+            begin()
     assert not provider.files
 
 

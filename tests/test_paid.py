@@ -112,13 +112,13 @@ def test_a_budget_that_is_raised_is_gone_on_with(provider: Provider, tmp_path: P
         asyncio.run(asked(plan, store))
         waiting = len(evaluate.missing(plan, store, plan.units[0], Left(plan, store).served()[plan.subjects[0].name]))
         errors = [row.error for row in store.read_rows(Reply, *evaluate.place(plan.units[0])) if row.error]
-        assert len(errors) == waiting == (0 if of is rich else 192 - len(provider.asked))
+        assert len(errors) == waiting == (0 if of is rich else 96 - len(provider.asked))
         if of is poor:
             assert 0 < len(provider.asked) * CALL <= 0.01
             with pytest.raises(WarmthError, match=r"stopped, as \$0\.01 may be passed; spent: asking \$0\.0"):
                 costs.check(of, store)
     costs.check(rich, Store(rich.folder))
-    assert len(provider.asked) == 192
+    assert len(provider.asked) == 96
 
 
 def test_a_job_that_the_budget_has_no_room_for_is_not_begun(provider: Provider, tmp_path: Path) -> None:
