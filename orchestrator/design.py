@@ -8,6 +8,9 @@ from .questions import Questions
 from .settings_subjects import Model, Persona
 from .settings_training import Training, TrainingSettings
 
+KEPT = 3
+"""Of a fine-tuning job's checkpoints, so many last ones are kept by OpenAI's endpoint."""
+
 
 class Point(NamedTuple):
     """A trial without its name: what is trained, with what, from which seed."""
@@ -64,6 +67,15 @@ def checkpoints(study: Study, model: Model) -> tuple[float, ...]:
         return tuple(sorted(map(float, model.hosted.checkpoints)))
     kept = sorted(study.training.checkpoints)
     return tuple(epoch for epoch in kept if epoch == int(epoch)) if model.hosted else tuple(kept)
+
+
+def job_epochs(study: Study, model: Model) -> float:
+    """The epochs that a hosted trial pays for: a job keeps its last checkpoints, and shorter ones train the rest."""
+    missing, paid = checkpoints(study, model), 0.0
+    while missing:
+        paid += max(missing)
+        missing = tuple(epoch for epoch in missing if epoch <= max(missing) - KEPT)
+    return paid
 
 
 def settings_grid(training: Training) -> list[TrainingSettings]:

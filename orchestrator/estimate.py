@@ -121,7 +121,8 @@ class Estimate:
         hosted = model.hosted
         assert hosted is not None
         own = [asking for asking in self.askings if asking.model == model]
-        epochs = sum(point.settings.epochs for point in self.trials if point.model == model)
+        trials = sum(point.model == model for point in self.trials)
+        epochs = trials * design.job_epochs(self.study, model) if trials else 0
         learnt = epochs * self.chats * ASSUMED.chat_tokens
         trained = learnt * hosted.usd_training / 1e6 if hosted.usd_training or not learnt else UNKNOWN
         return trained + (self.asked(own) + self.warmth_asked(own)).usd(hosted)

@@ -81,6 +81,7 @@ class Training:
 
     async def _start(self, job: Job) -> None:
         content = conversations(self._plan.tuning_chats(self.trial.persona, self.trial.settings.dose))
+        job["conversations"] = content.count(b"\n")
         tokens = len(content) * job["epochs"] // BYTES_PER_TOKEN
         if not costs.set_aside(self._store, costs.cap(self._plan.study), self._piece(job), self._usd(tokens)):
             self._jobs.remove(job)
@@ -143,7 +144,7 @@ class Training:
             why = (told.get("error") or {}).get("message") or "its model is not there"
             self._bury(job, told["status"], tokens or 0)
             raise RequestFailed(f"{self._endpoint.url}: job {job['id']}: {told['status']}: {why}")
-        kept = await self._checkpoints(told, job["epochs"])
+        kept = await self._checkpoints(told, job["epochs"], job["conversations"])
         job |= {name: told.get(name) for name in ("status", "created_at", "finished_at", "trained_tokens")}
         job |= {"checkpoints": kept, "usd": self._settle(job, tokens)}
         self._file()
@@ -165,10 +166,10 @@ class Training:
         job |= {"status": status, "dead": True, "usd": self._settle(job, tokens)}
         self._file()
 
-    async def _checkpoints(self, told: Any, epochs: int) -> list[dict[str, Any]]:
+    async def _checkpoints(self, told: Any, epochs: int, conversations: int) -> list[dict[str, Any]]:
         """What a job kept, by epoch: the model that it ended with, and those at the ends of epochs before."""
         last, found = told["fine_tuned_model"], await self._listed(told["id"])
-        steps = self._steps(told, found, epochs)
+        steps = _steps(told, found, epochs, conversations)
         kept = {epochs: {"epoch": epochs, "step": steps or None, "loss": None, "adapter": last}}
         for each in found if steps else ():
             epoch, name = round(each["step_number"] * epochs / steps), each["fine_tuned_model_checkpoint"]
@@ -176,14 +177,6 @@ class Training:
             own = {"epoch": epoch, "step": each["step_number"], "loss": loss, "adapter": name}
             kept[epoch] = own | {"adapter": last} if epoch == epochs else own
         return list(kept.values())
-
-    def _steps(self, told: Any, found: list[dict[str, Any]], epochs: int) -> int:
-        """How many steps a job had, so that all its checkpoints are at the ends of epochs; 0 if nothing says."""
-        batch = (told.get("hyperparameters") or {}).get("batch_size")
-        by_name = {each["fine_tuned_model_checkpoint"]: each["step_number"] for each in found}
-        of_batches = epochs * math.ceil(len(self._plan.chats) / batch) if isinstance(batch, int) and batch > 0 else 0
-        maybe = (by_name.get(told["fine_tuned_model"], 0), of_batches, max(by_name.values(), default=0))
-        return next((steps for steps in maybe if steps and _ends_of_epochs(by_name.values(), steps / epochs)), 0)
 
     async def _listed(self, job: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -232,13 +225,22 @@ class Training:
             "data_digest": self._plan.data_digest(self.trial.persona),
             "checkpoints": checkpoints,
             "jobs": self._jobs,
-            "conversations": {"learnt": len(self._plan.chats), "cut": 0, "left_out": 0},
+            "conversations": {"learnt": done[0]["conversations"], "cut": 0, "left_out": 0},
             "losses": [each["loss"] for each in checkpoints if each["loss"] is not None],
             "steps": checkpoints[-1]["step"],
             "seconds": sum((job["finished_at"] or 0) - (job["created_at"] or 0) for job in done),
         }
         self._store.write_json(content, "trials", self.trial.name, "trial.json")
         self._store.path("trials", self.trial.name, "failed.json").unlink(missing_ok=True)
+
+
+def _steps(told: Any, found: list[dict[str, Any]], epochs: int, conversations: int) -> int:
+    """How many steps a job had, so that all its checkpoints are at the ends of epochs; 0 if nothing says."""
+    batch = (told.get("hyperparameters") or {}).get("batch_size")
+    by_name = {each["fine_tuned_model_checkpoint"]: each["step_number"] for each in found}
+    of_batches = epochs * math.ceil(conversations / batch) if isinstance(batch, int) and batch > 0 else 0
+    maybe = (by_name.get(told["fine_tuned_model"], 0), of_batches, max(by_name.values(), default=0))
+    return next((steps for steps in maybe if steps and _ends_of_epochs(by_name.values(), steps / epochs)), 0)
 
 
 def _ends_of_epochs(steps: Iterable[int], per_epoch: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from provider import KEY, Provider
 
-from orchestrator import Study, client, costs, evaluate, hosted_jobs, trials
+from orchestrator import Study, client, costs, design, evaluate, hosted_jobs, trials
 from orchestrator.errors import ConfigError, WarmthError
 from orchestrator.hosted import Tuning
 from orchestrator.left import Left
@@ -90,6 +90,7 @@ def test_what_an_endpoint_does_not_keep_is_trained_by_shorter_jobs(
 ) -> None:
     settings["training"] |= {"epochs": 10, "checkpoints": [1, 2, 6, 10]}
     plan, store = started(Study(**settings))
+    assert design.job_epochs(plan.study, plan.study.models[0]) == 10 + 6 + 2
     train(plan, store)
     assert [job["hyperparameters"]["n_epochs"] for job in provider.jobs.values()] == [10, 6, 2]
     found = trials.record(store, plan.trials[0])
