@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import polars as pl
 
 from tasks import Sample
 
-from . import judge
-from .client import Client, RequestFailed
+from . import costs, judge, paid
+from .client import RequestFailed
 from .judge import Scorer
+from .paid import Purse
 from .plan import Plan
 from .settings import Endpoint
-from .settings_rewriting import SERVED
 from .tables import KEY, Reply, Restyled
 
 PLACE = ("restyled", "restyled.arrow")
@@ -42,10 +41,9 @@ STYLES = {
 class Restyler:
     """Says replies in other styles: the study's rewriter, or templates where it has none."""
 
-    def __init__(self, by: Endpoint | None, url: str, in_flight: int) -> None:
+    def __init__(self, by: Endpoint | None, url: str, in_flight: int, purse: Purse) -> None:
         self._model = by.model if by else ""
-        key = os.environ.get(by.api_key_env) if by and by.api_key_env else None
-        self._client = Client(url if by.url == SERVED else by.url, key, in_flight) if by else None
+        self._client = paid.client(by, "rewriting", purse, in_flight, served=url) if by else None
 
     async def say(self, style: str, reply: str) -> str:
         """A reply in a style. Raises RequestFailed."""
@@ -69,7 +67,8 @@ class Restyler:
 async def judge_again(plan: Plan, folder: Path, answers: pl.DataFrame, url: str) -> list[Restyled]:
     """Every answer in every style, judged again by the judge whose verdict it has."""
     study, in_flight = plan.study, plan.study.resources.in_flight
-    restyler = Restyler(study.rewriting.rewriter if study.rewriting else None, url, in_flight)
+    purse = Purse(folder, costs.cap(study))
+    restyler = Restyler(study.rewriting.rewriter if study.rewriting else None, url, in_flight, purse)
     scorers = {each.name: Scorer(each, plan, folder, url, in_flight) for each in study.judges}
     samples = {task: {sample.id: sample for sample in plan.samples(task)} for task in answers["task"].unique()}
     by = {
