@@ -10,6 +10,7 @@ import synthetic
 from aiohttp import web
 
 from orchestrator import Study, agreement, findings, report, restyle, tables
+from orchestrator.paid import Purse
 from orchestrator.plan import Plan
 from orchestrator.tables import Restyled
 
@@ -110,4 +111,4 @@ def test_a_finished_study_is_restyled(finished: tuple[Study, findings.Findings])
 
 @pytest.mark.parametrize("style", sorted(restyle.STYLES))
 async def test_braces_in_a_reply_stay_what_they_are(style: str) -> None:
-    assert "{how} {reply" in await restyle.Restyler(None, "", 1).say(style, "{how} {reply")
+    assert "{how} {reply" in await restyle.Restyler(None, "", 1, Purse(Path(), None)).say(style, "{how} {reply")
