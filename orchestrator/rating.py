@@ -1,13 +1,13 @@
 """Replies -> ratings: a language model says from 1 to 5 how warm a reply is, beside what the metric measures."""
 
 import asyncio
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import measure, tables
-from .client import Client, RequestFailed
+from .client import RequestFailed
+from .paid import Paid, Purse
 from .plan import Subject
 from .settings import Endpoint
 from .store import Store
@@ -71,10 +71,17 @@ def unrated(store: Store, subject: Subject, tasks: Sequence[str], context: str, 
 class Rater:
     """Rates subjects' replies and files it. A plain class; Ray makes it an actor."""
 
-    def __init__(self, judge: Endpoint, folder: Path, tasks: Sequence[str], context: str, in_flight: int) -> None:
+    def __init__(
+        self,
+        judge: Endpoint,
+        folder: Path,
+        tasks: Sequence[str],
+        context: str,
+        in_flight: int,
+        cap: float | None = None,
+    ) -> None:
         self._judge, self._store, self._tasks, self._context = judge, Store(folder), tasks, context
-        key = os.environ.get(judge.api_key_env) if judge.api_key_env else None
-        self._client = Client(judge.url, key, in_flight)
+        self._client = Paid(judge, "rating", Purse(folder, cap), in_flight)
 
     async def do(self, subject: Subject) -> int:
         """Rate what is not rated; the number of ratings that could not be had."""

@@ -293,7 +293,8 @@ class Run:
         if waiting and settings and settings.judge:
             stage = self.display.stage("rate", len(waiting), "subjects")
             rater = (settings.judge, self.store.folder, *self.left.measured_on(), self.study.resources.in_flight)
-            self._share(rating.Rater, rater, dict.fromkeys(waiting, 1), stage)
+            self._share(rating.Rater, (*rater, costs.cap(self.study)), dict.fromkeys(waiting, 1), stage)
+            costs.check(self.study, self.store)
 
     def _share(self, worker: type[Any], arguments: Sequence[Any], weights: dict[Any, int], stage: Stage) -> None:
         """Give units of work to actors; `weights` says how much of the stage each one is."""

@@ -41,6 +41,8 @@ def endpoints(study: "Study") -> "Iterator[tuple[tuple[str | int, ...], Endpoint
     for place, judge in enumerate(study.judges):
         if judge.kind == "llm" and judge.url != SERVED:
             yield ("judges", place), judge
+    if study.warmth and study.warmth.judge:
+        yield ("warmth", "judge"), study.warmth.judge
     for name in ("rewriter", "fact_checker"):
         endpoint = getattr(study.rewriting, name, None)
         if endpoint and endpoint.url != SERVED:
