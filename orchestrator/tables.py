@@ -258,8 +258,8 @@ class Rating:
 class Cost:
     """What one process spent at one endpoint for one purpose (`costs/<piece>.arrow`).
 
-    `purpose` is training, asking, judging, rating or rewriting; "unaccounted" is what a process had set aside and, when it was
-    killed, may or may not have spent. `usd` is null where the price is not known.
+    `purpose` is training, asking, judging, rating or rewriting; "unaccounted" is what a process had set aside and, when
+    it was killed, may or may not have spent. `usd` is null where the price is not known.
     """
 
     endpoint: str
