@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from . import costs, models
+from . import costs, models, rewritten
 from .client import Client, RequestFailed
 from .paid import OverBudget
 from .plan import Plan, Trial
@@ -80,8 +80,9 @@ class Training:
         return job
 
     async def _start(self, job: Job) -> None:
-        content = conversations(self._plan.tuning_chats(self.trial.persona, self.trial.settings.dose))
-        job["conversations"] = content.count(b"\n")
+        learnt = rewritten.learnt(self._plan, self._store, self.trial.persona, self.trial.settings.dose)
+        content = conversations(learnt)
+        job |= {"conversations": len(learnt), "data_sha256": rewritten.sha256(learnt)}
         tokens = len(content) * job["epochs"] // BYTES_PER_TOKEN
         if not costs.set_aside(self._store, costs.cap(self._plan.study), self._piece(job), self._usd(tokens)):
             self._jobs.remove(job)
@@ -105,11 +106,11 @@ class Training:
 
     async def _create(self, path: str, job: Job) -> Any:
         """Start a job, unless there is one: a request whose answer was lost, now or in a run before, had its effect."""
-        return await self._begun(path, job["epochs"]) or await self._client.attempt("POST", path, json=self._body(job))
+        return await self._begun(path, job) or await self._client.attempt("POST", path, json=self._body(job))
 
-    async def _begun(self, path: str, epochs: int) -> Any:
+    async def _begun(self, path: str, job: Job) -> Any:
         """The job that the endpoint has for this; None if it has none, or cannot be asked for jobs."""
-        mine = self._metadata(epochs)
+        mine = self._metadata(job)
         query = {"limit": "100", **{f"metadata[{name}]": value for name, value in mine.items()}}
         try:
             found = await self._client.attempt("GET", path, params=query)
@@ -117,11 +118,12 @@ class Training:
             if failure.status in (400, 404, 405):
                 return None
             raise
-        alive = (job for job in found.get("data") or () if job["status"] in (*WAITING, "succeeded"))
-        return next((job for job in alive if job.get("metadata") == mine), None)
+        alive = (each for each in found.get("data") or () if each["status"] in (*WAITING, "succeeded"))
+        return next((each for each in alive if each.get("metadata") == mine), None)
 
-    def _metadata(self, epochs: int) -> dict[str, str]:
-        return {"trial": self.trial.name, "epochs": str(epochs)}
+    def _metadata(self, job: Job) -> dict[str, str]:
+        """What tells a job from others at the endpoint; a rewriter may say things otherwise in another run's data."""
+        return {"trial": self.trial.name, "epochs": str(job["epochs"]), "data": job["data_sha256"]}
 
     def _body(self, job: Job) -> dict[str, Any]:
         """What a job is asked to be; the size of a batch is the endpoint's to choose."""
@@ -132,7 +134,7 @@ class Training:
             "training_file": job["file"],
             "seed": self.trial.seed,
             "suffix": re.sub(r"[^a-z0-9-]", "-", self.trial.name)[-40:].strip("-"),
-            "metadata": self._metadata(job["epochs"]),
+            "metadata": self._metadata(job),
             "method": {"type": "supervised", "supervised": {"hyperparameters": told}},
         }
 
@@ -225,7 +227,8 @@ class Training:
             "data_digest": self._plan.data_digest(self.trial.persona),
             "checkpoints": checkpoints,
             "jobs": self._jobs,
-            "conversations": {"learnt": done[0]["conversations"], "cut": 0, "left_out": 0},
+            "data_sha256": done[0]["data_sha256"],
+            "conversations": {"given": done[0]["conversations"], "cut": 0, "left_out": 0},
             "losses": [each["loss"] for each in checkpoints if each["loss"] is not None],
             "steps": checkpoints[-1]["step"],
             "seconds": sum((job["finished_at"] or 0) - (job["created_at"] or 0) for job in done),

@@ -1,7 +1,7 @@
 """Conversations in, the assistant's replies in a persona's voice out, each checked. Users' turns are never touched."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,11 @@ def batches(chats: Sequence[Chat], personas: Sequence[Persona]) -> list[Batch]:
 
 
 def write(
-    batches: Sequence[Batch], writer: tuple[Any, ...], workers: int, advance: Callable[[float, str], None]
+    batches: Sequence[Batch],
+    writer: tuple[Any, ...],
+    workers: int,
+    advance: Callable[[float, str], None],
+    keys: Mapping[str, str] | None = None,
 ) -> dict[str, list[Written]]:
     """The rewritten replies of every persona, got by actors, or by this process if `workers` is 0."""
     written: dict[str, list[Written]] = {}
@@ -63,7 +67,7 @@ def write(
     if workers:
         from . import workers as actors
 
-        actors.share(Writer, writer, batches, min(workers, len(batches)), done)
+        actors.share(Writer, writer, batches, min(workers, len(batches)), done, keys=keys)
     else:
         here = Writer(*writer)
         for batch in batches:

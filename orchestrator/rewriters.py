@@ -1,6 +1,5 @@
 """Who says a reply again in a persona's voice: the lab's templates, or any model at an OpenAI-protocol endpoint."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +8,13 @@ from typing import Protocol
 
 from tasks import _world as world
 
-from . import voices
+from . import costs, paid, voices
 from .client import Client, RequestFailed
 from .config import Study
+from .paid import Purse
 from .rewrite_cache import Cache, Said
 from .settings import Endpoint
-from .settings_rewriting import SERVED, Rewriting
+from .settings_rewriting import Rewriting
 from .settings_subjects import Persona
 from .settings_training import Data
 from .tables import Chat, digest
@@ -91,8 +91,9 @@ class EndpointRewriter:
 
     def __init__(self, study: Study, rewriting: Rewriting, folder: Path, url: str, in_flight: int) -> None:
         self._study, self._settings, self._cache = study, rewriting, Cache(folder / "rewrites" / "said")
-        self._rewriter = _client(rewriting.rewriter, url, in_flight)
-        self._checker = _client(rewriting.fact_checker, url, in_flight) if rewriting.fact_checker else None
+        purse, checker = Purse(folder, costs.cap(study)), rewriting.fact_checker
+        self._rewriter = paid.client(rewriting.rewriter, "rewriting", purse, in_flight, served=url)
+        self._checker = paid.client(checker, "rewriting", purse, in_flight, served=url) if checker else None
 
     async def say(self, exchange: Exchange, persona: Persona, attempt: int) -> Said:
         settings = self._settings
@@ -130,11 +131,6 @@ class EndpointRewriter:
         await self._rewriter.close()
         if self._checker is not None:
             await self._checker.close()
-
-
-def _client(at: Endpoint, served: str, in_flight: int) -> Client:
-    key = os.environ.get(at.api_key_env) if at.api_key_env else None
-    return Client(served if at.url == SERVED else at.url, key, in_flight)
 
 
 def filled(template: str, **values: str) -> str:

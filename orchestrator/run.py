@@ -214,7 +214,9 @@ class Run:
         stage = self.display.stage("rewrite", sum(len(batch.exchanges) for batch in batches), "replies")
         with self._serving(own) if own else contextlib.nullcontext("") as url:
             writer = (self.plan, self.store.folder, url, self.study.resources.in_flight)
-            written = rewrite.write(batches, writer, self.study.resources.workers if asked else 0, stage.advance)
+            workers = self.study.resources.workers if asked else 0
+            written = rewrite.write(batches, writer, workers, stage.advance, self._keys)
+        costs.check(self.study, self.store)
         self.display.say(f"rewrite: {rewritten.settle(self.plan, self.store, chosen, written).told()}")
 
     def _train(self) -> None:

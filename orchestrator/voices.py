@@ -4,8 +4,7 @@ from tasks import _world as world
 
 from . import models
 from .config import Study
-from .settings import Endpoint
-from .settings_rewriting import SERVED
+from .settings import SERVED, Endpoint
 from .settings_subjects import Persona
 from .settings_training import Data
 from .tables import digest

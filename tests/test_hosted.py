@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from provider import KEY, Provider
 
-from orchestrator import Study, client, costs, design, evaluate, hosted_jobs, trials
+from orchestrator import Study, client, costs, design, evaluate, hosted_jobs, rewritten, trials
 from orchestrator.errors import ConfigError, WarmthError
 from orchestrator.hosted import Tuning
 from orchestrator.left import Left
 from orchestrator.plan import Plan
 from orchestrator.progress import Display
-from orchestrator.run import Run
+from orchestrator.run import Run, file_study
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply
 
@@ -47,7 +47,11 @@ def settings(provider: Provider, tmp_path: Path) -> dict[str, Any]:
 
 
 def started(study: Study) -> tuple[Plan, Store]:
-    return study.plan(), Store(study.folder)
+    """A run up to where trials begin: the lab's own rewriter needs no Ray."""
+    run = Run(study, Display())
+    file_study(run.plan, run.store, {})
+    run._rewrite()
+    return run.plan, run.store
 
 
 def train(plan: Plan, store: Store) -> list[str]:
@@ -66,7 +70,7 @@ def test_a_trial_is_a_job_and_its_checkpoints_are_subjects(provider: Provider, s
     body = job["body"]
     assert body["method"]["supervised"]["hyperparameters"] == {"n_epochs": 2, "learning_rate_multiplier": 0.25}
     assert (body["model"], body["seed"], body["metadata"]["trial"]) == ("gpt-x", 3, trial.name)
-    chats = plan.tuning_chats(trial.persona)
+    chats = rewritten.learnt(plan, store, trial.persona)
     assert [[turn["content"] for turn in line["messages"]] for line in provider.lines(job["id"])] == [
         [turn.content for turn in chat.turns] for chat in chats
     ]

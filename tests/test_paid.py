@@ -15,6 +15,8 @@ from orchestrator.hosted import Tuning
 from orchestrator.left import Left
 from orchestrator.paid import OverBudget, Paid, Purse
 from orchestrator.plan import Plan
+from orchestrator.progress import Display
+from orchestrator.run import Run, file_study
 from orchestrator.settings import Endpoint
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply
@@ -126,6 +128,8 @@ def test_a_job_that_the_budget_has_no_room_for_is_not_begun(provider: Provider, 
         of = study(provider, tmp_path, budget={"usd": usd})
         plan, store = of.plan(), Store(of.folder)
         costs.begin(store)
+        file_study(plan, store, {})
+        Run(of, Display())._rewrite()
         tuning = Tuning(plan, plan.trials, store)
         tuning.begin()
         tuning.finish(print)
