@@ -1,5 +1,6 @@
 """How often a judge errs, by persona, told from people's marks; and what effects are once that is put right. Pure."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -127,7 +128,7 @@ def _corrected(
     shares = [(side[share], side[f"{share}_worth"]) for side in sides for share in SHARES]
     if not all(worth for _, worth in shares):
         return None, None, None
-    rates, again = _rates(pairs, random)
+    rates, again = _rates(pairs)
     value = float(_difference(rates, [share for share, _ in shares]))
     redrawn = _difference(again, [_redrawn(share, worth, random) for share, worth in shares])
     draws = redrawn[~np.isnan(redrawn)]
@@ -138,12 +139,19 @@ def _corrected(
     return value, float(low), float(high)
 
 
-def _rates(pairs: pl.DataFrame, random: np.random.Generator) -> tuple[Array, Array]:
+def _rates(pairs: pl.DataFrame) -> tuple[Array, Array]:
     """The shares of errors of both sides, and the same over questions drawn again, one column per redrawing."""
     sums = pairs.group_by("question").agg(pl.col("error_pct", "baseline_error_pct").sum() / 100, n=pl.len())
     table = sums.sort("question").drop("question").to_numpy().astype(float)
-    again = random.multinomial(len(table), np.full(len(table), 1 / len(table)), size=DRAWS) @ table
+    again = _drawn_again(len(table)) @ table
     return table.sum(axis=0)[:2] / table.sum(axis=0)[2], again.T[:2] / again.T[2]
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn_again(questions: int) -> Array:
+    """How often each question is drawn in each redrawing; the same for all comparisons over so many questions."""
+    chances = np.full(questions, 1 / questions)
+    return np.random.default_rng(questions).multinomial(questions, chances, size=DRAWS).astype(float)
 
 
 def _difference(rates: Array, shares: Sequence[Any]) -> Any:
