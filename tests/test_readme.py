@@ -29,6 +29,7 @@ def folder(finished: tuple[Study, Findings], tmp_path: Path, monkeypatch: pytest
     """A folder like the README's, in which configs/lab.yaml is the tests' small study, already run."""
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "lab.yaml").write_text(yaml.safe_dump({**SETTINGS, "name": "lab"}))
+    shutil.copy(README.parent / "configs" / "pilot.yaml", tmp_path / "configs")
     shutil.copytree(finished[0].folder, tmp_path / "runs" / "lab")
     monkeypatch.chdir(tmp_path)
     return tmp_path
