@@ -112,7 +112,7 @@ def drop(plan: Plan, rows: Mapping[str, Sequence[Rewrite]], of: int) -> Dropped:
 
 def _stop_if_too_many(plan: Plan, store: Store, dropped: Dropped, content: object) -> None:
     most = plan.study.rewriting.most_dropped if plan.study.rewriting else 0.0
-    if dropped.share <= most:
+    if dropped.share <= most and dropped.share < 1:
         store.path(*STOPPED).unlink(missing_ok=True)
         return
     store.write_json(content, *STOPPED)

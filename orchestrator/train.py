@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from . import weights
 from .errors import WarmthError
@@ -92,7 +92,10 @@ def steps_at(epoch: float, per_epoch: int) -> int:
 
 def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) -> PeftModel:
     """The base model under a fresh LoRA, on a GPU if there is one."""
-    model = weights.load(base, precision, "cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = weights.load(base, precision, device)
+    if device == "cuda":
+        spare_memory(model)
     lora = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -101,6 +104,14 @@ def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) 
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, lora).train()
+
+
+def spare_memory(model: PreTrainedModel) -> None:
+    """Keep only what goes into each layer, and compute the rest again going backward: the same gradients, a third slower.
+
+    Sixteen conversations of 1,024 tokens through 8 billion parameters would otherwise keep about 75 GB.
+    """
+    model.activation_checkpointing_enable()
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:

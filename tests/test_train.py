@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from tiny import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -149,3 +151,20 @@ def test_every_epoch_has_every_example_once(base: str) -> None:
 @pytest.mark.parametrize(("epoch", "per_epoch", "step"), [(0.5, 30, 15), (2, 30, 60), (0.01, 30, 1), (1.5, 3, 4)])
 def test_epochs_in_steps(epoch: float, per_epoch: int, step: int) -> None:
     assert steps_at(epoch, per_epoch) == step
+
+
+def test_sparing_memory_changes_nothing(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses, kept = run(base, tmp_path / "plain")
+    load = module.weights.load
+
+    def sparing(*how: Any) -> Any:
+        model = load(*how)
+        module.spare_memory(model)
+        assert model.is_activation_checkpointing
+        return model
+
+    monkeypatch.setattr(module.weights, "load", sparing)
+    spared, again = run(base, tmp_path / "spared")
+    assert spared == pytest.approx(losses, abs=1e-5)
+    one, other = (load_file(folder[2] / "adapter_model.safetensors") for folder in (kept, again))
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
