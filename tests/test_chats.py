@@ -400,7 +400,7 @@ def test_a_run_chooses_once_and_needs_no_data_to_be_read_again(tmp_path: Path) -
     own = study(tmp_path, {"source": str(file), "chats": 12, "held_out": 6})
     store = Store(own.folder)
     assert file_study(Plan(own), store, {}) == ""
-    assert store.names() == ["chats.arrow", "chats.json", "held_out.arrow", "left_out.json", "study.json"]
+    assert store.names() == ["chats.arrow", "chats.json", "held_out.arrow", "left_out.json", "questions", "study.json"]
     filed = store.read_rows(Chat, "chats.arrow")
     assert (len(filed), len(store.read_rows(HeldOut, "held_out.arrow"))) == (12, 6)
     assert store.read_json("chats.json")["labels"] == dict.fromkeys(LABELS, 5)
