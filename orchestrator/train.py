@@ -107,7 +107,7 @@ def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) 
 
 
 def spare_memory(model: PreTrainedModel) -> None:
-    """Keep only what goes into each layer and compute the rest again going backward: the same gradients, a third slower.
+    """Keep only what goes into each layer, and compute the rest again going backward: the same gradients, slower.
 
     Sixteen conversations of 1,024 tokens through 8 billion parameters would otherwise keep about 75 GB.
     """
