@@ -18,8 +18,8 @@ import pytest
 from orchestrator import Study, chats, chats_json, chats_source
 from orchestrator.chats_labels import LABELS, label
 from orchestrator.errors import ConfigError, WarmthError
+from orchestrator.filing import file_study
 from orchestrator.plan import Plan
-from orchestrator.run import file_study
 from orchestrator.settings_training import Data
 from orchestrator.store import Store
 from orchestrator.tables import Chat, HeldOut

@@ -11,11 +11,12 @@ from provider import KEY, Provider
 
 from orchestrator import Study, client, costs, design, evaluate, hosted_jobs, rewritten, trials
 from orchestrator.errors import ConfigError, WarmthError
+from orchestrator.filing import file_study
 from orchestrator.hosted import Tuning
 from orchestrator.left import Left
 from orchestrator.plan import Plan
 from orchestrator.progress import Display
-from orchestrator.run import Run, file_study
+from orchestrator.run import Run
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply
 

@@ -11,12 +11,13 @@ from provider import KEY, Provider
 from orchestrator import Study, client, costs, evaluate, hosted_jobs
 from orchestrator.errors import WarmthError
 from orchestrator.evaluate import Asker
+from orchestrator.filing import file_study
 from orchestrator.hosted import Tuning
 from orchestrator.left import Left
 from orchestrator.paid import OverBudget, Paid, Purse
 from orchestrator.plan import Plan
 from orchestrator.progress import Display
-from orchestrator.run import Run, file_study
+from orchestrator.run import Run
 from orchestrator.settings import Endpoint
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply

@@ -1,0 +1,39 @@
+"""What a run says of itself in its folder and in its report: the resolved study, what it asks, what it goes without."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from . import chats
+from .plan import Plan
+from .store import Store
+
+
+def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
+    """Put the resolved study, what it asks and goes without, and the conversations it trains on into the run's folder.
+
+    Says which kinds of conversations were too few.
+    """
+    data = chats.resolved(plan.study.data)
+    store.write_json(dict(left_out), "left_out.json")
+    store.write_json(plan.study.model_copy(update={"data": data}).model_dump(mode="json"), "study.json")
+    for task, asked in plan.asked.items():
+        drawn = [sample.id for sample in asked.samples]
+        store.write_json({"samples": drawn, "left out": asked.left_out}, "questions", f"{task}.json")
+    trained = [persona for persona in plan.study.personas if persona.trained]
+    return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
+
+
+def about(plan: Plan, store: Store) -> dict[str, Any]:
+    """What a reader of the report must know about how its figures came about."""
+    lost = store.read_json("left_out.json") if store.has("left_out.json") else {}
+    return {
+        "study": plan.study.name,
+        **({"tasks left out": lost} if lost else {}),
+        **({"questions left out": plan.questions_left_out} if plan.questions_left_out else {}),
+        "counts": plan.counts(),
+        "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "ray", "polars")},
+    }

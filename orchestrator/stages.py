@@ -1,0 +1,159 @@
+"""The stages of a run: each does what is left of it, and nothing twice. `run` has them in their order."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from . import chats, cluster, costs, endpoint, evaluate, judge, measure, models, rating, rewrite, rewritten, trials
+from .left import Left
+from .plan import Plan, Trial, Unit
+from .progress import Display, Stage
+from .settings import SERVED
+from .settings_asking import Judge
+from .store import Store
+
+
+class Stages:
+    """The stages of one run. Ray is up; `keys` are those of the endpoints, by the variables that hold them."""
+
+    def __init__(self, plan: Plan, store: Store, display: Display, keys: Mapping[str, str]) -> None:
+        self._study, self._plan, self._store, self._display, self._keys = plan.study, plan, store, display, keys
+        self._left = Left(plan, store)
+
+    def check_port(self) -> None:
+        """A port that cannot be had must not be found out after the training."""
+        if all(model.hosted for model in self._study.models):
+            return
+        from . import serve
+
+        serve.check_port("127.0.0.1", self._study.resources.port)
+
+    def build(self) -> None:
+        """Lab models that are not built yet."""
+        waiting = models.unbuilt(self._study.models)
+        if waiting:
+            from . import build
+
+            build.build(waiting, self._display)
+
+    def rewrite(self) -> None:
+        """What is still to be rewritten, and what is dropped of it."""
+        waiting, asked = self._left.unwritten(), self._study.rewriting
+        if not waiting:
+            return
+        chosen = chats.of_run(self._store, self._study.data).chats
+        batches = rewrite.batches(chosen, waiting)
+        endpoints = [each for each in (asked.rewriter, asked.fact_checker) if each] if asked else []
+        own = {each.model for each in endpoints if each.url == SERVED}
+        stage = self._display.stage("rewrite", sum(len(batch.exchanges) for batch in batches), "replies")
+        with endpoint.serving(self._study, self._store, own, self._display) as url:
+            writer = (self._plan, self._store.folder, url, self._study.resources.in_flight)
+            workers = self._study.resources.workers if asked else 0
+            written = rewrite.write(batches, writer, workers, stage.advance, self._keys)
+        costs.check(self._study, self._store)
+        self._display.say(f"rewrite: {rewritten.settle(self._plan, self._store, chosen, written).told()}")
+
+    def train(self) -> None:
+        """Trials that are not trained yet, here and at endpoints."""
+        untrained = self._left.untrained()
+        with self._tuning([trial for trial in untrained if trial.model.hosted]):
+            self._train_here([trial for trial in untrained if not trial.model.hosted])
+        costs.check(self._study, self._store)
+
+    @contextlib.contextmanager
+    def _tuning(self, waiting: list[Trial]) -> Iterator[None]:
+        """Jobs at endpoints go on for the length of a block, and are waited for at its end."""
+        from . import hosted
+
+        tuning = hosted.Tuning(self._plan, waiting, self._store)
+        tuning.begin()
+        yield
+        if waiting:
+            stage = self._display.stage("tune", len(waiting), "hosted trials")
+            tuning.finish(lambda trial: stage.advance(1, trial))
+
+    def _train_here(self, waiting: list[Trial]) -> None:
+        if waiting:
+            from . import sweep
+
+            stage = self._display.stage("train", sum(len(trial.checkpoints) for trial in waiting), "checkpoints")
+            gpus = min(1, cluster.gpus())
+            sweep.sweep(self._plan, waiting, self._store.folder, gpus, lambda note: stage.advance(1, note))
+
+    def ask(self, units: Sequence[Unit]) -> None:
+        """Get every missing reply and verdict of these units: as many models at a time as there is room for."""
+        names, room = self._models_to_ask(units), cluster.slots()
+        hosted = [model.name for model in self._study.models if model.hosted and model.name in names]
+        here = [name for name in names if name not in hosted]
+        for start in range(0, max(len(here), 1), room):
+            together = here[start : start + room] + (hosted if start == 0 else [])
+            self._ask_of([unit for unit in units if unit.subject.model.name in together])
+
+    def _models_to_ask(self, units: Sequence[Unit]) -> list[str]:
+        waiting = [*self._left.unasked(units), *(unit for _, unit in self._left.unjudged(units))]
+        return list(dict.fromkeys(unit.subject.model.name for unit in waiting))
+
+    def _ask_of(self, units: Sequence[Unit]) -> None:
+        waiting = alternating(self._left.unasked(units))
+        by_own = [each for each in self._study.judges if each.url == "served"]
+        asking = waiting or (by_own and self._left.unjudged(units))
+        names = endpoint.needed(self._study, list(waiting) or units) if asking else ()
+        with endpoint.serving(self._study, self._store, names, self._display) as url:
+            if waiting:
+                stage = self._display.stage("ask", sum(waiting.values()), "replies")
+                adapters = trials.adapters(self._store, self._plan)
+                asker = (self._plan, self._store.folder, url, adapters, self._study.resources.in_flight)
+                self._share(evaluate.Asker, asker, waiting, stage)
+                costs.check(self._study, self._store)
+            for each in self._study.judges:
+                self._judge(each, units, url)
+
+    def _judge(self, by: Judge, units: Sequence[Unit], url: str) -> None:
+        waiting = {unit: 1 for each, unit in self._left.unjudged(units) if each == by}
+        if waiting:
+            stage = self._display.stage(f"judge {by.name}", len(waiting), "units")
+            scorer = (by, self._plan, self._store.folder, url, self._study.resources.in_flight)
+            self._share(judge.Scorer, scorer, waiting, stage)
+            costs.check(self._study, self._store)
+
+    def measure(self) -> None:
+        """Warmth that is not measured yet."""
+        waiting, settings = self._left.unmeasured(), self._study.warmth
+        if waiting and settings:
+            stage = self._display.stage("warmth", len(waiting), "subjects")
+            weights = models.scorer(settings.scorer, self._study.models)
+            ruler = (weights, models.openers(settings, self._study.models), settings, self._store.folder)
+            names = measure.rulers(settings, self._study.models)
+            arguments = (*ruler, *self._left.measured_on(), names)
+            self._share(measure.Measurer, arguments, dict.fromkeys(waiting, 1), stage)
+
+    def rate(self) -> None:
+        """Warmth that a language model has not rated yet."""
+        waiting, settings = self._left.unrated(), self._study.warmth
+        if waiting and settings and settings.judge:
+            stage = self._display.stage("rate", len(waiting), "subjects")
+            rater = (settings.judge, self._store.folder, *self._left.measured_on(), self._study.resources.in_flight)
+            self._share(rating.Rater, (*rater, costs.cap(self._study)), dict.fromkeys(waiting, 1), stage)
+            costs.check(self._study, self._store)
+
+    def _share(self, worker: type[Any], arguments: Sequence[Any], weights: dict[Any, int], stage: Stage) -> None:
+        """Give units of work to actors; `weights` says how much of the stage each one is."""
+        from . import workers
+
+        def done(unit: Any, failed: int) -> None:
+            name = unit.subject.name if isinstance(unit, Unit) else unit.name
+            stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
+
+        count = min(self._study.resources.workers, len(weights))
+        workers.share(worker, arguments, list(weights), count, done, keys=self._keys)
+
+
+def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:
+    """The same units, the models taking turns, so that no engine waits for another to be done."""
+    met: Counter[str] = Counter()
+    turns = {}
+    for unit in waiting:
+        met[unit.subject.model.name] += 1
+        turns[unit] = met[unit.subject.model.name]
+    return {unit: waiting[unit] for unit in sorted(waiting, key=turns.__getitem__)}
