@@ -17,6 +17,7 @@ from orchestrator.left import Left
 from orchestrator.plan import Plan
 from orchestrator.progress import Display
 from orchestrator.run import Run
+from orchestrator.stages import Stages
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply
 
@@ -51,7 +52,7 @@ def started(study: Study) -> tuple[Plan, Store]:
     """A run up to where trials begin: the lab's own rewriter needs no Ray."""
     run = Run(study, Display())
     file_study(run.plan, run.store, {})
-    run._rewrite()
+    Stages(run.plan, run.store, run.display, {}).rewrite()
     return run.plan, run.store
 
 

@@ -17,8 +17,8 @@ from orchestrator.left import Left
 from orchestrator.paid import OverBudget, Paid, Purse
 from orchestrator.plan import Plan
 from orchestrator.progress import Display
-from orchestrator.run import Run
 from orchestrator.settings import Endpoint
+from orchestrator.stages import Stages
 from orchestrator.store import Store
 from orchestrator.tables import Cost, Reply
 
@@ -130,7 +130,7 @@ def test_a_job_that_the_budget_has_no_room_for_is_not_begun(provider: Provider, 
         plan, store = of.plan(), Store(of.folder)
         costs.begin(store)
         file_study(plan, store, {})
-        Run(of, Display())._rewrite()
+        Stages(Plan(of), Store(of.folder.absolute()), Display(), {}).rewrite()
         tuning = Tuning(plan, plan.trials, store)
         tuning.begin()
         tuning.finish(print)
