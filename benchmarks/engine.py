@@ -80,15 +80,18 @@ def main() -> None:
                 f"{heading:<20} {value:>4}   {spent:6.2f} ms of CPU per reply   {1000 / spent:6.0f} replies per CPU s"
             )
     figures = {
-        "cpu_ms_per_reply": {"rows": by_rows, "adapters": by_adapters},
+        "cpu_ms_per_reply": {
+            "rows": {rows: round(spent, 2) for rows, spent in by_rows.items()},
+            "adapters": {adapters: round(spent, 2) for adapters, spent in by_adapters.items()},
+        },
         "replies_per_cpu_s": {
             "rows": {rows: round(1000 / spent) for rows, spent in by_rows.items()},
             "adapters": {adapters: round(1000 / spent) for adapters, spent in by_adapters.items()},
         },
-        "limit_ms_per_reply": limit_ms(asked, plain, rate),
-        "gflops": rate / 1e9,
+        "limit_ms_per_reply": round(limit_ms(asked, plain, rate), 2),
+        "gflops": round(rate / 1e9),
     }
-    print(json.dumps(figures, default=str))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
