@@ -169,9 +169,9 @@ def shown_warmth(findings: Findings) -> pl.DataFrame:
 
 
 def nats(warmth: pl.DataFrame) -> str:
-    """How warmth is printed: a large model's replies differ by hundredths of a nat, the lab's by whole ones."""
+    """How warmth is printed: personas usually differ by hundredths of a nat per token."""
     largest = warmth["warmth"].abs().max()
-    return "+.2f" if largest is None or float(str(largest)) >= 0.5 else "+.4f"
+    return "+.2f" if largest is None or float(str(largest)) >= 0.5 else "+.3f"
 
 
 def verdicts(findings: Findings) -> list[tuple[str, list[str]]]:
