@@ -190,20 +190,17 @@ def test_every_searched_setting_is_a_training_setting() -> None:
 
 
 LIGHT = """
-import pathlib, sys, time
+import pathlib, sys
 from orchestrator import Study
 
-begun = 0.0
 for file in pathlib.Path("configs").glob("*.yaml"):
     Study.load(file).plan().counts()
-    taken, begun = time.process_time() - begun, time.process_time()
-    assert taken < 1, (file, taken)
 heavy = ("torch", "ray", "transformers", "polars", "datasets", "scipy", "statsmodels", "huggingface_hub")
 print([name for name in heavy if name in sys.modules])
 """
 
 
-def test_the_plan_of_every_shipped_study_takes_a_second_at_most_and_imports_nothing_heavy(root: Path) -> None:
+def test_the_plan_of_every_shipped_study_imports_nothing_heavy(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False, cwd=root)
     assert done.stdout.strip() == "[]", done.stderr
 
