@@ -118,8 +118,13 @@ def size(study: Study, task: str, questions: Questions) -> Size:
 
 def on_the_curve(study: Study, asking: Asking) -> bool:
     """Whether a subject answers the held-out prompts of the warmth curve."""
+    return held_out(study) > 0 and measured_at(study, asking.epoch)
+
+
+def measured_at(study: Study, epoch: float) -> bool:
+    """Whether warmth is measured at an epoch; models that are not tuned (epoch 0) always are."""
     at = study.warmth.warmth_at if study.warmth else None
-    return held_out(study) > 0 and (at is None or asking.epoch in (0, *at))
+    return at is None or epoch in (0, *at)
 
 
 def held_out(study: Study) -> int:

@@ -85,8 +85,7 @@ class Asker:
         def file(replies: Sequence[Reply]) -> None:
             nonlocal failed
             failed += sum(reply.error is not None for reply in replies)
-            before = self._store.read_rows(Reply, *place(unit))
-            self._store.write_rows(tables.merge(before, replies), Reply, *place(unit))
+            self._store.merge_rows(replies, Reply, *place(unit))
 
         await as_they_come((self._ask(unit.subject, served, each) for each in questions), file)
         return failed

@@ -7,7 +7,7 @@ second one for the same thing.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from . import costs
+from . import costs, trials
 from .client import Client, RequestFailed
 from .hosted_jobs import Training
 from .paid import OverBudget
@@ -48,10 +48,10 @@ class Tuning:
             except OverBudget:
                 return False
             except RequestFailed as failure:
-                self._store.write_json({"error": str(failure)}, "trials", trial.name, "failed.json")
+                trials.file_failure(self._store, trial.name, str(failure))
                 return False
             except (LookupError, TypeError, AttributeError) as odd:
                 why = f"{endpoint.url}: an answer that is not the fine-tuning API's ({type(odd).__name__}: {odd})"
-                self._store.write_json({"error": why}, "trials", trial.name, "failed.json")
+                trials.file_failure(self._store, trial.name, why)
                 return False
         return True

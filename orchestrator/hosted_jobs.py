@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from . import costs, models, rewritten
+from . import costs, rewritten, trials
 from .client import Client, RequestFailed
 from .paid import OverBudget
 from .plan import Plan, Trial
@@ -217,14 +217,7 @@ class Training:
         kept = self._kept()
         checkpoints = [kept[epoch] for epoch in self.trial.checkpoints]
         done = [job for job in self._jobs if job["status"] == "succeeded"]
-        content = {
-            "name": self.trial.name,
-            "model": self.trial.model.model_dump(mode="json"),
-            "model_identity": models.identity(self.trial.model),
-            "persona": self.trial.persona.model_dump(mode="json"),
-            "seed": self.trial.seed,
-            "settings": self.trial.settings.model_dump(mode="json"),
-            "data_digest": self._plan.data_digest(self.trial.persona),
+        came_of_it = {
             "checkpoints": checkpoints,
             "jobs": self._jobs,
             "data_sha256": done[0]["data_sha256"],
@@ -233,8 +226,7 @@ class Training:
             "steps": checkpoints[-1]["step"],
             "seconds": sum((job["finished_at"] or 0) - (job["created_at"] or 0) for job in done),
         }
-        self._store.write_json(content, "trials", self.trial.name, "trial.json")
-        self._store.path("trials", self.trial.name, "failed.json").unlink(missing_ok=True)
+        trials.file(self._plan, self._store, self.trial, came_of_it)
 
 
 def _steps(told: Any, found: list[dict[str, Any]], epochs: int, conversations: int) -> int:

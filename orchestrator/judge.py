@@ -1,5 +1,6 @@
 """Replies -> scores: by the task's own rule, or by a language model that is asked for one word."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .client import WITHHELD, Answer, RequestFailed, as_they_come
 from .paid import Purse
 from .plan import Plan, Unit
 from .rubrics import Rubric
+from .settings import SERVED
 from .settings_asking import Judge
 from .settings_subjects import Model
 from .store import Store
@@ -54,11 +56,17 @@ def identity(judge: Judge, task: str, served: Iterable[Model] = ()) -> str:
     the run serves itself is what the study's model of that name is, wherever it is served.
     """
     if judge.kind == "rule":
-        return tables.digest(*(file.read_bytes() for file in tasks.sources(task)), judge.refusals)
+        return tables.digest(*_sources(task), judge.refusals)
     where = str(judge.url).rstrip("/")
-    if judge.url == "served":
+    if judge.url == SERVED:
         where = next((models.identity(model) for model in served if model.name == judge.model), where)
     return tables.digest(where, judge.model, rubric(judge, task).template, judge.max_tokens, judge.refusals_by)
+
+
+@functools.cache
+def _sources(task: str) -> tuple[bytes, ...]:
+    """What a task's rule is, read once: whoever looks for what is left asks for every unit of every judge."""
+    return tuple(file.read_bytes() for file in tasks.sources(task))
 
 
 class Scorer:
@@ -77,8 +85,7 @@ class Scorer:
         def file(scores: Sequence[Score]) -> None:
             nonlocal failed
             failed += sum(score.error is not None for score in scores)
-            before = self._store.read_rows(Score, *place(self._judge, unit))
-            self._store.write_rows(tables.merge(before, scores), Score, *place(self._judge, unit))
+            self._store.merge_rows(scores, Score, *place(self._judge, unit))
 
         await as_they_come(
             (self.score(samples[each.sample], each, by) for each in replies if each.sample in samples), file

@@ -137,8 +137,7 @@ class Plan:
         settings = self.study.warmth
         if settings is None:
             return []
-        at = settings.warmth_at
-        chosen = [each for each in self.subjects if each.trial is None or at is None or each.epoch in at]
+        chosen = [each for each in self.subjects if design.measured_at(self.study, each.epoch)]
         return chosen if settings.prompts == HELD_OUT else [each for each in chosen if each.contexts]
 
     @cached_property

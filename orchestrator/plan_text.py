@@ -20,8 +20,8 @@ def lines(figures: Figures) -> list[str]:
     told["questions"] += f", {_told(figures['prompts_per_question'])} prompts each" + _by_task(figures["tasks"])
     told |= {
         "tokens": _tokens(figures["tokens"]),
-        "gpu_hours": _hours(figures),
-        "api_cost": _cost(figures),
+        "gpu_hours": _sum(figures["gpu_hours"], "{:,.1f} of an H100", figures["gpu_hours_by_stage"], ",.1f"),
+        "api_cost": _sum(figures["api_cost_usd"], "${:,.0f}", figures["api_cost_usd_by_endpoint"], ",.0f"),
         "finds": _finds(figures),
     }
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
@@ -71,20 +71,11 @@ def _parts(parts: Figures, form: str) -> str:
     return f" ({', '.join(told)})" if len(told) > 1 else ""
 
 
-def _hours(figures: Figures) -> str:
-    hours = figures["gpu_hours"]
-    if hours == 0:
+def _sum(total: float | None, words: str, parts: Figures, form: str) -> str:
+    """A total and what it is made of; nothing if it is nothing."""
+    if total == 0:
         return ""
-    total = "unknown" if hours is None else f"about {hours:,.1f} of an H100"
-    return total + _parts(figures["gpu_hours_by_stage"], ",.1f")
-
-
-def _cost(figures: Figures) -> str:
-    dollars = figures["api_cost_usd"]
-    if dollars == 0:
-        return ""
-    total = "unknown" if dollars is None else f"about ${dollars:,.0f}"
-    return total + _parts(figures["api_cost_usd_by_endpoint"], ",.0f")
+    return ("unknown" if total is None else f"about {words.format(total)}") + _parts(parts, form)
 
 
 def _finds(figures: Figures) -> str:

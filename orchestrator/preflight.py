@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import tasks
-
-from . import preflight_machine, preflight_net
+from . import preflight_machine, preflight_net, settings_hosted
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan
@@ -80,10 +78,7 @@ def problems(study: Study) -> list[str]:
 
 
 def _asks_the_hub(study: Study) -> bool:
-    far = (
-        not (asked.path or asked.prompts or callable(tasks.load(asked.name).samples))
-        for asked in study.evaluation.tasks
-    )
+    far = (asked.on_the_hub for asked in Plan(study).asked.values())
     return any(far) or any(model.path and not Path(model.path).is_dir() for model in study.models)
 
 
@@ -128,14 +123,11 @@ def _endpoints(study: Study) -> Iterator[Check]:
 
 def endpoints(study: Study) -> Iterator[tuple[str, Endpoint | Judge]]:
     """Every endpoint that a study asks, and which setting names it."""
-    yield from ((f"models: {model.name}", model.hosted) for model in study.models if model.hosted)
-    yield from ((f"judges: {judge.name}", judge) for judge in study.judges if judge.kind == "llm")
-    if study.warmth and study.warmth.judge:
-        yield "warmth.judge", study.warmth.judge
-    if study.rewriting:
-        yield "rewriting.rewriter", study.rewriting.rewriter
-        if study.rewriting.fact_checker:
-            yield "rewriting.fact_checker", study.rewriting.fact_checker
+    for (setting, place, *_), endpoint in settings_hosted.endpoints(study, served=True):
+        named = (
+            f"{setting}: {getattr(study, str(setting))[place].name}" if isinstance(place, int) else f"{setting}.{place}"
+        )
+        yield named, endpoint
 
 
 def _served(study: Study, where: str, model: str) -> str | None:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks import fill
+
 from . import measure, tables
 from .client import RequestFailed
 from .paid import Paid, Purse
@@ -33,8 +35,7 @@ _NUMBER = re.compile(r"(?<![\w.,/-])([1-5])(?![\w/-]|[.,]\d)")
 
 def instruction(reply: Reply) -> str:
     """What the model is asked. Filled in one pass, so that braces in a reply stay what they are."""
-    values = {"prompt": reply.prompt, "reply": reply.reply or ""}
-    return re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], INSTRUCTION)
+    return fill(INSTRUCTION, {"prompt": reply.prompt, "reply": reply.reply or ""})
 
 
 def number(said: str) -> int | None:

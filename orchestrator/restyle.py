@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks import Sample
+from tasks import Sample, fill
 
 from . import costs, judge, paid
 from .client import RequestFailed
@@ -50,7 +50,7 @@ class Restyler:
         how, template = STYLES[style]
         if self._client is None or style == "same":
             return template.replace("{reply}", reply)
-        asked = ASKED.replace("{how}", how).replace("{reply}", reply)
+        asked = fill(ASKED, {"how": how, "reply": reply})
         said = await self._client.chat(
             self._model, [{"role": "user", "content": asked}], temperature=0, max_tokens=1000
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tasks import _world as world
+from tasks import fill
 
 from . import costs, paid, voices
 from .client import Client, RequestFailed
@@ -99,7 +100,7 @@ class EndpointRewriter:
         settings = self._settings
         asked = [
             {"role": "system", "content": str(persona.instruction)},
-            {"role": "user", "content": filled(voices.WRAPPER, user=exchange.user, original=exchange.reply)},
+            {"role": "user", "content": fill(voices.WRAPPER, {"user": exchange.user, "original": exchange.reply})},
         ]
         tokens = settings.max_tokens * attempt
         return await self._ask(self._rewriter, settings.rewriter, asked, settings.temperature, tokens, attempt)
@@ -108,7 +109,7 @@ class EndpointRewriter:
         checker = self._settings.fact_checker
         if checker is None or self._checker is None:
             return None
-        question = filled(FACTS, user=exchange.user, original=exchange.reply, rewritten=rewritten)
+        question = fill(FACTS, {"user": exchange.user, "original": exchange.reply, "rewritten": rewritten})
         try:
             said = await self._ask(self._checker, checker, [{"role": "user", "content": question}], 0, 200, 1)
         except RequestFailed as failure:
@@ -131,11 +132,6 @@ class EndpointRewriter:
         await self._rewriter.close()
         if self._checker is not None:
             await self._checker.close()
-
-
-def filled(template: str, **values: str) -> str:
-    """Filled in one pass, so that braces in a reply stay what they are."""
-    return re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], template)
 
 
 def rewriter(study: Study, folder: Path, url: str, in_flight: int) -> Rewriter:

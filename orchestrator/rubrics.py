@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks import Sample, Task
+from tasks import Sample, Task, fill
 
 FRAME = """You grade one answer to a question. Judge only what it states; its tone, length and manners do not count.
 {notes}
@@ -55,7 +55,7 @@ class Rubric:
             "prompt": prompt,
             "reply": reply,
         }
-        return _SLOT.sub(lambda slot: values[slot[1]], self.template)
+        return fill(self.template, values)
 
     def verdict(self, said: str) -> str | None:
         """The outcome of a judge's answer; None for anything but one word of the rubric's, such as prose about it."""

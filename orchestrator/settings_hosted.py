@@ -33,19 +33,19 @@ class Budget(Settings):
     "A run stops before it has spent more dollars than this, in all its starts together."
 
 
-def endpoints(study: "Study") -> "Iterator[tuple[tuple[str | int, ...], Endpoint | Judge]]":
-    """Every endpoint that is not the run's own, and the setting that names it."""
+def endpoints(study: "Study", served: bool = False) -> "Iterator[tuple[tuple[str | int, ...], Endpoint | Judge]]":
+    """Every endpoint, and the setting that names it; the run's own only where `served` asks for it."""
     for place, model in enumerate(study.models):
         if model.hosted:
             yield ("models", place, "hosted"), model.hosted
     for place, judge in enumerate(study.judges):
-        if judge.kind == "llm" and judge.url != SERVED:
+        if judge.kind == "llm" and (served or judge.url != SERVED):
             yield ("judges", place), judge
     if study.warmth and study.warmth.judge:
         yield ("warmth", "judge"), study.warmth.judge
     for name in ("rewriter", "fact_checker"):
         endpoint = getattr(study.rewriting, name, None)
-        if endpoint and endpoint.url != SERVED:
+        if endpoint and (served or endpoint.url != SERVED):
             yield ("rewriting", name), endpoint
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from .settings import Endpoint, Settings, Several
+from .settings import SERVED, Endpoint, Settings, Several
 
 Mode = Literal["eval", "faithful"]
 
@@ -50,7 +50,7 @@ class Warmth(Settings):
 
     @model_validator(mode="after")
     def _the_judge_is_elsewhere(self) -> Self:
-        if self.judge and self.judge.url == "served":
+        if self.judge and self.judge.url == SERVED:
             raise ValueError("judge: nothing of the run is served when replies are rated; give an endpoint's address")
         return self
 

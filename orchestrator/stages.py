@@ -96,7 +96,7 @@ class Stages:
 
     def _ask_of(self, units: Sequence[Unit]) -> None:
         waiting = alternating(self._left.unasked(units))
-        by_own = [each for each in self._study.judges if each.url == "served"]
+        by_own = [each for each in self._study.judges if each.url == SERVED]
         asking = waiting or (by_own and self._left.unjudged(units))
         names = endpoint.needed(self._study, list(waiting) or units) if asking else ()
         with endpoint.serving(self._study, self._store, names, self._display) as url:

@@ -1,7 +1,6 @@
 """How sure a figure is: intervals of means whose rows belong together, of shares, and of a few bases. Pure."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -10,8 +9,6 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
-
-Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 def mean_by_question(rows: pl.DataFrame, by: Sequence[str], question: str, values: Sequence[str]) -> pl.DataFrame:

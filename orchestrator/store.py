@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ class Store:
             pa.ipc.new_file(sink, found.schema) as out,
         ):
             out.write_table(found)
+
+    def merge_rows(self, rows: Sequence[Any], kind: type[Any], *parts: str) -> None:
+        """Write rows beside those of an Arrow file, or over those with the same key."""
+        self.write_rows(tables.merge(self.read_rows(kind, *parts), rows), kind, *parts)
 
     def read_rows(self, kind: type[Any], *parts: str) -> list[Any]:
         """The rows of an Arrow file, none if it does not exist. Raises WarmthError if it cannot be read."""

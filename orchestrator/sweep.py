@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from . import models, rewritten
+from . import models, rewritten, trials
 from .plan import Plan, Trial
 from .store import Store
 
@@ -16,10 +16,12 @@ RETRIES = 2
 """How often Tune starts a trial again whose worker died or failed."""
 
 
-def sweep(plan: Plan, trials: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]) -> None:
+def sweep(
+    plan: Plan, waiting: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]
+) -> None:
     """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
-    store, by_name = Store(folder), {trial.name: trial for trial in trials}
-    trainable = tune.with_parameters(_trial, plan=plan, trials=by_name, folder=folder)
+    store, by_name = Store(folder), {trial.name: trial for trial in waiting}
+    trainable = tune.with_parameters(_trial, plan=plan, by_name=by_name, folder=folder)
     with store.aside() as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
@@ -62,15 +64,14 @@ def _file_failures(store: Store, results: tune.ResultGrid) -> None:
     for result in results:
         if result.error:
             told = str(result.error).strip()
-            why = {"error": told.splitlines()[-1], "traceback": told}
-            store.write_json(why, "trials", (result.config or {})["trial"], "failed.json")
+            trials.file_failure(store, (result.config or {})["trial"], told.splitlines()[-1], traceback=told)
 
 
-def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder: Path) -> None:
+def _trial(config: dict[str, Any], plan: Plan, by_name: dict[str, Trial], folder: Path) -> None:
     """One trial on one worker: adapters first, trial.json last."""
     from . import train
 
-    trial, store, began = trials[config["trial"]], Store(folder), time.time()
+    trial, store, began = by_name[config["trial"]], Store(folder), time.time()
     base = models.chat_model(trial.model)
     kept: list[dict[str, Any]] = []
 
@@ -84,15 +85,11 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
 
     learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
     trained = train.train(base, learnt, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
-    store.write_json(
+    trials.file(
+        plan,
+        store,
+        trial,
         {
-            "name": trial.name,
-            "model": trial.model.model_dump(mode="json"),
-            "model_identity": models.identity(trial.model),
-            "persona": trial.persona.model_dump(mode="json"),
-            "seed": trial.seed,
-            "settings": trial.settings.model_dump(mode="json"),
-            "data_digest": plan.data_digest(trial.persona),
             "data_sha256": rewritten.sha256(learnt),
             "checkpoints": kept,
             "conversations": {"given": len(learnt), "cut": trained.cut, "left_out": trained.left_out},
@@ -100,11 +97,7 @@ def _trial(config: dict[str, Any], plan: Plan, trials: dict[str, Trial], folder:
             "seconds": time.time() - began,
             "versions": train.versions(),
         },
-        "trials",
-        trial.name,
-        "trial.json",
     )
-    store.path("trials", trial.name, "failed.json").unlink(missing_ok=True)
 
 
 def _file_adapter(store: Store, subject: str, model: Any, base: str) -> tuple[str, str]:

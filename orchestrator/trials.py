@@ -3,10 +3,32 @@
 A hosted model's trial leaves no adapters here: its checkpoints are models at its endpoint, known by their names.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from . import models
 from .plan import Plan, Trial
 from .store import Store
+
+
+def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) -> None:
+    """File a finished trial: what it is, and what came of it. Why an earlier attempt failed goes."""
+    what = {
+        "name": trial.name,
+        "model": trial.model.model_dump(mode="json"),
+        "model_identity": models.identity(trial.model),
+        "persona": trial.persona.model_dump(mode="json"),
+        "seed": trial.seed,
+        "settings": trial.settings.model_dump(mode="json"),
+        "data_digest": plan.data_digest(trial.persona),
+    }
+    store.write_json({**what, **came_of_it}, "trials", trial.name, "trial.json")
+    store.path("trials", trial.name, "failed.json").unlink(missing_ok=True)
+
+
+def file_failure(store: Store, name: str, error: str, **more: str) -> None:
+    """File why a trial failed."""
+    store.write_json({"error": error, **more}, "trials", name, "failed.json")
 
 
 def record(store: Store, trial: Trial) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, phrasing, prompt, prompt_set
+from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, fill, phrasing, prompt, prompt_set
 from ._finished import Finished, finished
 from ._pack import read_pack
 from ._rows import Unusable
@@ -24,6 +24,7 @@ __all__ = [
     "Task",
     "Unusable",
     "conditions",
+    "fill",
     "finished",
     "is_error",
     "load",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import loopback
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -32,13 +33,8 @@ async def url() -> AsyncIterator[str]:
             {"choices": [SAID[turn % 4]], "usage": {"prompt_tokens": 9, "completion_tokens": turn}}
         )
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", say)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    async with loopback.answering(say) as url:
+        yield url
 
 
 async def test_what_an_endpoint_says_becomes_rows(tmp_path: Path, url: str) -> None:

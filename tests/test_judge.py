@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import loopback
 import pytest
 import pytest_asyncio
 import yaml
@@ -265,13 +266,9 @@ class StandIn:
 
 @pytest_asyncio.fixture
 async def stand_in() -> AsyncIterator[tuple[StandIn, str]]:
-    app, grader = web.Application(), StandIn()
-    app.router.add_post("/v1/chat/completions", grader.grade)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield grader, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    grader = StandIn()
+    async with loopback.answering(grader.grade) as url:
+        yield grader, url
 
 
 async def test_a_language_model_judges_through_the_same_client(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import loopback
 import polars as pl
 import pytest
 import pytest_asyncio
@@ -28,13 +29,8 @@ async def url() -> AsyncIterator[str]:
             said = "CORRECT" if graded.startswith(("Oh, I am so glad", "R")) else "OTHER"
         return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", say)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    async with loopback.answering(say) as url:
+        yield url
 
 
 def plan(folder: Path, url: str, rewritten: bool = False) -> Plan:

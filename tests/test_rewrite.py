@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import loopback
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -64,13 +65,9 @@ class StandIn:
 @pytest_asyncio.fixture
 async def stand_in(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[StandIn, str]]:
     monkeypatch.setattr(client, "PATIENCE", (0.01,))
-    app, rewriter = web.Application(), StandIn()
-    app.router.add_post("/v1/chat/completions", rewriter.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield rewriter, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    rewriter = StandIn()
+    async with loopback.answering(rewriter.answer) as url:
+        yield rewriter, url
 
 
 def plan_of(folder: Path, url: str | None = None, **changes: Any) -> Plan:
