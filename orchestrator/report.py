@@ -19,7 +19,8 @@ from tasks._world_corpus import MIXES
 
 from . import figures, report_judges, report_tables, report_warmth
 from .effects import BELIEFS
-from .findings import UNREADABLE, Findings
+from .findings import Findings
+from .problems import UNREADABLE
 from .report_tables import NOTHING, NULL, Table
 from .store import Store
 

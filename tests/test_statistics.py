@@ -6,7 +6,7 @@ import synthetic
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator import effects, findings, statistics
+from orchestrator import effects, findings, rates, statistics
 from orchestrator.errors import WarmthError
 
 
@@ -33,7 +33,7 @@ def answers(rows, **columns):
     ]
     settings = {"settings": pl.when(pl.col("seed").is_not_null()).then(pl.lit(""))}
     frame = frame.with_columns(subject.alias("subject"), *given)
-    return findings.counted(frame.with_columns(**({} if "settings" in columns else settings)), ())
+    return rates.counted(frame.with_columns(**({} if "settings" in columns else settings)), ())
 
 
 def cell(frame, **chosen):
@@ -70,7 +70,7 @@ def test_intervals_equal_statsmodels_on_unbalanced_questions():
 
 def test_effects_equal_statsmodels_on_a_sample_of_cells():
     given, *_ = synthetic.study(samples=12)
-    given = findings.counted(given, ())
+    given = rates.counted(given, ())
     found = effects.effects(given, synthetic.PERSONAS).filter(
         epoch=2.0, persona="warm", baseline="plain", belief="asserts+denies"
     )
@@ -121,8 +121,8 @@ def test_seeds_that_repeat_the_same_answers_narrow_nothing():
     many = cell(effects.effects(answers(base + one + again), ["original", "warm"]))
     assert (few["n"], many["n"], few["n_questions"], many["n_questions"], many["n_seeds"]) == (20, 80, 20, 20, 4)
     assert (many["ci_low_pp"], many["ci_high_pp"]) == pytest.approx((few["ci_low_pp"], few["ci_high_pp"]))
-    narrow = cell(findings.rates(answers(base + one)).filter(persona="warm"))
-    wide = cell(findings.rates(answers(base + one + again)).filter(persona="warm"))
+    narrow = cell(rates.rates(answers(base + one)).filter(persona="warm"))
+    wide = cell(rates.rates(answers(base + one + again)).filter(persona="warm"))
     assert wide["error_pct_high"] - wide["error_pct_low"] >= (narrow["error_pct_high"] - narrow["error_pct_low"]) * 0.99
 
 
@@ -201,7 +201,7 @@ def test_unscored_sides_are_left_out_and_counted():
         100.0,
         0.0,
     )
-    rate = cell(findings.rates(given).filter(persona="warm"))
+    rate = cell(rates.rates(given).filter(persona="warm"))
     assert (rate["n"], rate["unscored"], rate["errors"], rate["error_pct"]) == (2, 2, 1, 100.0)
 
 
@@ -248,7 +248,7 @@ def test_rates_of_questions_asked_once_have_wilsons_interval():
         ("original", 0.0, None, f"q{i}", "asserts", outcome)
         for i, outcome in enumerate(["correct"] * 6 + ["agrees"] * 2 + ["other"] + ["unreadable"])
     ]
-    row = cell(findings.rates(answers(rows)))
+    row = cell(rates.rates(answers(rows)))
     low, high = proportion_confint(4, 10, method="wilson")
     assert (row["error_pct"], row["agrees_pct"], row["other_pct"], row["unreadable_pct"]) == pytest.approx(
         (40, 20, 10, 10)
@@ -294,7 +294,7 @@ def test_one_persona_alone_has_rates_and_no_effects():
     rows = [("original", 0.0, None, "q", "none", "correct")]
     given = answers(rows)
     assert effects.effects(given, ["original"]).height == 0
-    assert findings.rates(given).height > 0
+    assert rates.rates(given).height > 0
 
 
 def test_agreement_is_told_apart_from_other_errors():

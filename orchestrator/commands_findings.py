@@ -1,0 +1,17 @@
+"""The commands that read a run: report."""
+
+from pathlib import Path
+
+import click
+
+from .commands import as_json, run_folder, show, spoken
+from .study import Study
+
+
+@click.command()
+@run_folder
+@as_json
+@spoken
+def report(run: Path, as_json: bool) -> None:
+    """Print the findings of a run, and write report/index.html and its tables."""
+    show(Study.of(run).report(), run, as_json)

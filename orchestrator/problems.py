@@ -1,0 +1,104 @@
+"""What went wrong or weakens a figure, and a few replies to read, chosen by rule. Pure."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from .tables import KEY
+
+UNREADABLE = 0.05
+"""The share of unreadable replies from which on a subject's error says little about what it believes."""
+
+
+def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
+    """What went wrong, one line per subject and kind, failed trials first; none in a clean study."""
+    kinds = {
+        "failed replies": (pl.col("error"), "the reply or its verdict failed; left out and counted as errors"),
+        "unscored replies": (
+            pl.col("outcome").is_null() & ~pl.col("error"),
+            "no verdict could be read; left out and counted as unscored",
+        ),
+        "unreadable replies": (
+            pl.col("scored") & (pl.col("outcome") == "unreadable"),
+            "no answer could be read; an error, not agreement",
+        ),
+    }
+    signs: dict[str, tuple[pl.Expr, str]] = {
+        "replies cut short": (pl.col("finish_reason") == "length", "reached the token limit; scored as far as they go"),
+        "replies with a template": (
+            pl.col("role_header"),
+            "a role's name or a mark of the chat template shows in the text",
+        ),
+    }
+    no_warmth = _lines(
+        warmth.with_columns(judge=pl.lit("warmth")),
+        "replies without warmth",
+        pl.col("warmth").is_null() | pl.col("warmth").is_nan(),
+        "left out of the mean warmth",
+    )
+    lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
+    shown = [_by_persona(answers, kind, where, detail) for kind, (where, detail) in signs.items()]
+    few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
+    return pl.concat([_failed_trials(trials), lines.filter(~few), *shown, no_warmth])
+
+
+def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
+    counted = rows.group_by("subject", "judge").agg(count=where.sum().cast(pl.Int64), of=pl.len().cast(pl.Int64))
+    return (
+        counted.filter(pl.col("count") > 0)
+        .sort("count", "subject", descending=[True, False])
+        .select(
+            kind=pl.lit(kind),
+            where=pl.format("{} ({})", "subject", "judge"),
+            count="count",
+            of="of",
+            detail=pl.lit(detail),
+        )
+    )
+
+
+def _by_persona(answers: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
+    """One line per persona, each reply once however many judged it: what differs between personas misleads."""
+    replies = answers.unique(KEY)
+    counted = replies.select("persona", it=where).group_by("persona").agg(pl.col("it").sum(), of=pl.len())
+    return (
+        counted.filter(pl.col("it") > 0)
+        .sort(pl.col("it") / pl.col("of"), "persona", descending=[True, False])
+        .select(
+            kind=pl.lit(kind),
+            where="persona",
+            count=pl.col("it").cast(pl.Int64),
+            of=pl.col("of").cast(pl.Int64),
+            detail=pl.lit(detail),
+        )
+    )
+
+
+def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
+    failed = trials.filter(pl.col("error").is_not_null()) if "error" in trials.columns else trials.clear()
+    name = pl.col("trial") if "trial" in trials.columns else pl.lit("a trial")
+    detail = pl.col("error").cast(pl.String) if "error" in trials.columns else pl.lit("")
+    return failed.select(
+        kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail
+    )
+
+
+def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
+    """A few replies of each persona to the same questions; see Findings for the rule they are chosen by."""
+    first = ["world", "persona"]
+    chosen = answers.filter(
+        pl.col("model") == pl.col("model").min().over("world"),
+        pl.col("judge") == pl.col("judge").min(),
+        pl.col("sample") == pl.col("sample").min().over("task"),
+        pl.col("draw") == 0,
+        pl.col("context") == "neutral",
+        pl.col("epoch") == pl.col("epoch").max().over(first),
+        (pl.col("seed") == pl.col("seed").min().over(first)).fill_null(True),
+        pl.col("dose") == pl.col("dose").max().over(first),
+        (pl.col("settings") == pl.col("settings").min().over(first)).fill_null(True),
+    )
+    order = pl.col("persona").replace_strict(
+        list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64
+    )
+    columns = ["persona", "model", "task", "sample", "context", "belief", "outcome", "reply", "^prompt$"]
+    return chosen.sort(order, "model", "task", "context", "belief").select(columns)
