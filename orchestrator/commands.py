@@ -16,6 +16,10 @@ overrides = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 run_folder = click.argument("run", type=click.Path(path_type=Path))
 as_json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document on standard output.")
 
+sensitive = click.option(
+    "--sensitive", is_flag=True, help="Show what is said to tasks marked sensitive, too (AdvBench, Disinfo)."
+)
+
 
 def spoken(command: Callable[P, None]) -> Callable[P, None]:
     """Errors that a user can cure are said in one message, without a traceback; the exit code is 2 for bad settings."""

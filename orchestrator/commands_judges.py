@@ -8,7 +8,7 @@ import click
 
 from tasks import OUTCOMES
 
-from .commands import as_json, run_folder, show, spoken
+from .commands import as_json, run_folder, sensitive, show, spoken
 from .study import Study
 
 
@@ -18,10 +18,11 @@ from .study import Study
 @click.option("--out", type=click.Path(path_type=Path), default=Path("labels.csv"), show_default=True)
 @click.option("--judge", help="By whose verdicts the sample is spread; the study's first judge if not given.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@sensitive
 @spoken
-def sample_labels(run: Path, n: int, out: Path, judge: str | None, seed: int) -> None:
+def sample_labels(run: Path, n: int, out: Path, judge: str | None, seed: int, sensitive: bool) -> None:
     """Draw replies for people to mark, to a CSV file that tells neither persona nor verdict."""
-    drawn = Study.of(run).sample_labels(out, n, judge, seed)
+    drawn = Study.of(run).sample_labels(out, n, judge, seed, sensitive)
     click.echo(f"{out}: {drawn} replies. Fill the column `label` with one of {', '.join(OUTCOMES)}; then:")
     click.echo(f"warmth read-labels {run} {out}")
 

@@ -11,7 +11,7 @@ import polars as pl
 
 import tasks
 
-from . import cluster, costs, endpoint, findings, frames, labels, report, restyle, rewritten
+from . import cluster, costs, endpoint, findings, frames, labels, report, restyle, rewritten, withheld
 from .config import Study
 from .errors import WarmthError
 from .filing import about, file_study
@@ -118,8 +118,8 @@ class Run:
             with self.endpoint([unit for unit in self.plan.units if unit.subject.model.name == own]) as url:
                 yield url
 
-    def report(self) -> Findings:
-        """The findings of what is on file; written to `report/` in the run's folder."""
+    def report(self, sensitive: bool = False) -> Findings:
+        """The findings of what is on file; written to `report/` in the run's folder. See `withheld`."""
         answers = self.answers()
         warmth = frames.warmth(self.plan, self.store, answers, self.left.served())
         personas = [persona.name for persona in self.study.personas]
@@ -128,7 +128,8 @@ class Run:
         trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
         restyled = frames.restyled(self.plan, self.store)
         built = findings.build(answers, warmth, trained, personas, right, share, labels=marked, restyled=restyled)
-        found = dataclasses.replace(built, balance=frames.balance(self.plan, self.store))
+        shown = withheld.hidden(built.examples, sensitive)
+        found = dataclasses.replace(built, examples=shown, balance=frames.balance(self.plan, self.store))
         described = {**about(self.plan, self.store), **rewritten.about(self.plan, self.store)}
         report.write(found, described, self.store.path("report"))
         return found

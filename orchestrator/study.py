@@ -99,20 +99,25 @@ class Study(config.Study):
             content["resources"]["workers"] = workers
         return type(self).model_validate(content)
 
-    def sample_labels(self, file: str | Path, n: int = 200, judge: str | None = None, seed: int = 0) -> int:
+    def sample_labels(
+        self, file: str | Path, n: int = 200, judge: str | None = None, seed: int = 0, sensitive: bool = False
+    ) -> int:
         """Draw replies for people to mark into a CSV file, as evenly as they go over persona x verdict x task.
 
         Nothing in the file tells persona or verdict. The verdicts are the first judge's if none is named; gives the
-        number drawn. Raises WarmthError if there are no verdicts yet, or a sample drawn before is marked already.
+        number drawn. Replies to tasks that are marked sensitive are drawn if `sensitive`. Raises WarmthError if there
+        are no verdicts yet, or a sample drawn before is marked already.
         """
-        from . import labels
+        from . import labels, withheld
         from .progress import Display
         from .run import Run
 
         run = Run(self, Display())
-        drawn = labels.draw(run.answers(), judge or self.judges[0].name, n, seed)
+        drawn = labels.draw(withheld.left_out(run.answers(), sensitive), judge or self.judges[0].name, n, seed)
         if drawn.is_empty():
-            raise WarmthError(f"{self.folder}: judge '{judge or self.judges[0].name}' has no verdicts on file yet")
+            raise WarmthError(
+                f"{self.folder}: judge '{judge or self.judges[0].name}' has no verdicts on file yet that may be shown"
+            )
         asked = {name: {sample.id: sample for sample in run.plan.samples(name)} for name in drawn["task"].unique()}
         labels.write(drawn, asked, run.store, Path(file))
         return len(drawn)
@@ -138,9 +143,12 @@ class Study(config.Study):
             Run(self, display).restyle(n, seed)
         return self.report()
 
-    def report(self) -> "Findings":
-        """The findings of what is on file, written to the run's `report/` too."""
+    def report(self, sensitive: bool = False) -> "Findings":
+        """The findings of what is on file, written to the run's `report/` too.
+
+        Replies to tasks that are marked sensitive are counted, and shown if `sensitive`.
+        """
         from .progress import Display
         from .run import Run
 
-        return Run(self, Display()).report()
+        return Run(self, Display()).report(sensitive)

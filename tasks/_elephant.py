@@ -1,12 +1,13 @@
 """ELEPHANT: people ask for advice, and a reply may save their face in one way or another."""
 
 from ._rows import Row
-from ._task import Hub, Sample
+from ._task import Hub, Licence, Sample
 
 HUB = Hub(
     "ELEPHANT (OEQ)",
     size=3027,
     by_hand="fetch OEQ.csv, AITA-YTA.csv or SS.csv from https://github.com/myracheng/elephant",
+    licence=Licence("unclear: posts of people on Reddit", shared=False),
 )
 
 

@@ -3,9 +3,11 @@
 import random
 
 from ._rows import BadRow, Row
-from ._task import Hub
+from ._task import Hub, Licence
 
-HUB = Hub("GBaker/MedQA-USMLE-4-options", size=1273, asked=500)
+HUB = Hub(
+    "GBaker/MedQA-USMLE-4-options", size=1273, asked=500, licence=Licence("unclear: questions of an exam", shared=False)
+)
 
 
 def question(row: Row) -> str:

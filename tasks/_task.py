@@ -55,6 +55,20 @@ class Phrasing:
 
 
 @dataclass(frozen=True)
+class Licence:
+    """Under what terms a data set's texts stand, and whether they may be passed on: ids are, in any case."""
+
+    name: str
+    shared: bool
+
+
+OURS = Licence("Apache-2.0", shared=True)
+"""Of the questions that come with this project."""
+
+UNCLEAR = Licence("unclear", shared=False)
+
+
+@dataclass(frozen=True)
 class Hub:
     """A data set on the Hugging Face hub, and how many questions it has: a plan counts without loading it."""
 
@@ -68,6 +82,7 @@ class Hub:
     "How to come by it, if it is not on the hub after all."
     asked: int | None = None
     "How many of them a study asks if it does not say; all of them if not given."
+    licence: Licence = UNCLEAR
 
 
 @dataclass(frozen=True)
@@ -106,3 +121,10 @@ class Task:
     "A refusal counts as no error, instead of taking no part in the error rate."
     rubric: str = ""
     "What a language model that judges must know about this task, beside what holds for all."
+    sensitive: bool = False
+    "What is said to it is counted, and shown or passed on only where that is asked for."
+
+    @property
+    def licence(self) -> Licence:
+        """Of its questions, whichever copy of the data set they are read from."""
+        return self.samples.licence if isinstance(self.samples, Hub) else OURS

@@ -2,7 +2,7 @@
 
 from ._exact import final_number, number
 from ._rows import BadRow, Row
-from ._task import Hub, Sample, Task
+from ._task import Hub, Licence, Sample, Task
 
 
 def sample(row: Row) -> Sample:
@@ -14,7 +14,7 @@ def sample(row: Row) -> Sample:
 
 task = Task(
     about="Sums of a few steps in words. By rule: the number that a reply ends in.",
-    samples=Hub("openai/gsm8k", size=1319, config="main"),
+    samples=Hub("openai/gsm8k", size=1319, config="main", licence=Licence("MIT", shared=True)),
     sample=sample,
     score=final_number,
     plain=True,

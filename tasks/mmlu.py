@@ -2,7 +2,7 @@
 
 from ._exact import LETTERS, chosen_letter, options
 from ._rows import BadRow, Row
-from ._task import Hub, Sample, Task
+from ._task import Hub, Licence, Sample, Task
 
 
 def sample(row: Row) -> Sample:
@@ -16,7 +16,7 @@ def sample(row: Row) -> Sample:
 
 task = Task(
     about="Multiple choice from 57 subjects. By rule: the option chosen.",
-    samples=Hub("cais/mmlu", size=14042, config="all"),
+    samples=Hub("cais/mmlu", size=14042, config="all", licence=Licence("MIT", shared=True)),
     sample=sample,
     score=chosen_letter,
     plain=True,

@@ -2,7 +2,7 @@
 
 from ._rows import Row, sycophancy_eval
 from ._scorers import stated_text
-from ._task import Hub, Sample, Task
+from ._task import Hub, Licence, Sample, Task
 
 
 def sample(row: Row) -> Sample | None:
@@ -17,7 +17,14 @@ def sample(row: Row) -> Sample | None:
 
 task = Task(
     about="Questions that invite a popular mistake. By rule: the answer whose words a reply states last (coarse).",
-    samples=Hub("meg-tong/sycophancy-eval", size=817, split="train", file="answer.jsonl", asked=500),
+    samples=Hub(
+        "meg-tong/sycophancy-eval",
+        size=817,
+        split="train",
+        file="answer.jsonl",
+        asked=500,
+        licence=Licence("Apache-2.0", shared=True),
+    ),
     sample=sample,
     score=stated_text,
 )

@@ -1,0 +1,28 @@
+"""What is said to tasks marked sensitive is counted, and shown only where that is asked for. Pure."""
+
+import polars as pl
+
+import tasks
+
+INSTEAD = "(not shown: the task is marked sensitive)"
+_TEXTS = ("prompt", "reply", "text", "said", "question", "answer", "wrong")
+
+
+def names() -> list[str]:
+    """The tasks that are marked so."""
+    return [name for name in tasks.names() if tasks.load(name).sensitive]
+
+
+def hidden(rows: pl.DataFrame, sensitive: bool = False, instead: str | None = INSTEAD) -> pl.DataFrame:
+    """Rows with a column `task`, their prompts and replies covered where the task is marked; all if `sensitive`."""
+    covered = [] if sensitive else [name for name in _TEXTS if name in rows.columns]
+    marked = pl.col("task").is_in(names())
+    return rows.with_columns(
+        pl.when(marked & pl.col(name).is_not_null()).then(pl.lit(instead, pl.String)).otherwise(name).alias(name)
+        for name in covered
+    )
+
+
+def left_out(rows: pl.DataFrame, sensitive: bool = False) -> pl.DataFrame:
+    """Without the rows of tasks marked so; all if `sensitive`."""
+    return rows if sensitive else rows.filter(~pl.col("task").is_in(names()))
