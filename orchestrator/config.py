@@ -20,8 +20,9 @@ from pydantic_core import PydanticCustomError
 import tasks
 
 from . import documents, settings_hosted, settings_rewriting
-from .errors import ConfigError
+from .errors import ConfigError, WarmthError
 from .settings import Name, Settings, Several
+from .settings_analysis import Analysis
 from .settings_asking import Evaluation, Judge
 from .settings_hosted import Budget
 from .settings_rewriting import Rewriting
@@ -82,6 +83,8 @@ class Study(Settings):
     evaluation: Evaluation
     judges: Several[Annotated[Judge, BeforeValidator(_rule)]]
     warmth: Warmth | None = None
+    analysis: Analysis = Analysis()
+    "What is made of the replies: margins, the first contrast, families. No part of any name; nothing is asked anew."
     budget: Budget | None = None
     "What all endpoints together may cost; no limit if not given."
     resources: Resources = Resources()
@@ -161,6 +164,23 @@ def load(file: str | Path, overrides: Iterable[str] = (), kind: type[Study] = St
         return kind.model_validate(document.content, context={"folder": Path(file).parent})
     except ValidationError as error:
         raise documents.explain(error, kind, document) from error
+
+
+def of_run(run: str | Path, kind: type[Study] = Study) -> Study:
+    """The study in a run's folder. Raises WarmthError if there is none, or it cannot be read."""
+    from .store import Store
+
+    folder = Path(run)
+    content = Store(folder).read_json("study.json")
+    try:
+        study = kind.model_validate(content)
+    except ValidationError as error:
+        why = documents.explain(error, kind, None).mistakes[0]
+        raise WarmthError(
+            f"{folder / 'study.json'}: not a study of this version; run the study's YAML file again ({why})"
+        ) from error
+    here = study.resources.model_copy(update={"runs": str(folder.absolute().parent)})
+    return study.model_copy(update={"resources": here, "name": folder.absolute().name})
 
 
 def _named(folder: str, said: Any, info: ValidationInfo) -> Any:

@@ -9,9 +9,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-import tasks
-
 from . import cluster, costs, endpoint, findings, frames, labels, report, restyle, rewritten, withheld
+from .answers import kept, refusing_is_right
 from .config import Study
 from .errors import WarmthError
 from .filing import about, file_study
@@ -120,10 +119,10 @@ class Run:
 
     def report(self, sensitive: bool = False) -> Findings:
         """The findings of what is on file; written to `report/` in the run's folder. See `withheld`."""
-        answers = self.answers()
+        answers, right = self.answers(), refusing_is_right()
         warmth = frames.warmth(self.plan, self.store, answers, self.left.served())
+        answers = kept(answers, self.study.analysis)
         personas = [persona.name for persona in self.study.personas]
-        right = [name for name in tasks.names() if tasks.load(name).refusing_is_right]
         share = (self.study.warmth or Warmth(scorer="none")).plateau
         trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
         restyled = frames.restyled(self.plan, self.store)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from . import config, documents
+from . import config
 from .errors import WarmthError
 
 if TYPE_CHECKING:
@@ -28,21 +28,9 @@ class Study(config.Study):
     @classmethod
     def of(cls, run: str | Path) -> Self:
         """The study in a run's folder. Raises WarmthError if there is none, or it cannot be read."""
-        from pydantic import ValidationError
-
-        from .store import Store
-
-        folder = Path(run)
-        content = Store(folder).read_json("study.json")
-        try:
-            study = cls.model_validate(content)
-        except ValidationError as error:
-            why = documents.explain(error, cls, None).mistakes[0]
-            raise WarmthError(
-                f"{folder / 'study.json'}: not a study of this version; run the study's YAML file again ({why})"
-            ) from error
-        here = study.resources.model_copy(update={"runs": str(folder.absolute().parent)})
-        return study.model_copy(update={"resources": here, "name": folder.absolute().name})
+        found = config.of_run(run, cls)
+        assert isinstance(found, cls)
+        return found
 
     def plan(self) -> "Plan":
         """What the study comes to: `.trials`, `.subjects`, `.units`, `.counts()`."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ._conditions import BELIEFS, CONTEXTS, GRIDS, MISTAKEN, conditions, fill, phrasing, prompt, prompt_set
 from ._finished import Finished, finished
-from ._pack import read_pack
+from ._pack import PUBLISHED, read_pack
 from ._rows import Unusable
 from ._samples import Taken, size, take
 from ._task import OUTCOMES, Outcome, Phrasing, Sample, Task, is_error
@@ -16,6 +16,7 @@ __all__ = [
     "GRIDS",
     "MISTAKEN",
     "OUTCOMES",
+    "PUBLISHED",
     "Finished",
     "Outcome",
     "Phrasing",
