@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token
+from .engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token, UnknownModel
 
 Kind = Literal["chat", "completion"]
 Stop = Annotated[str, Field(min_length=1)]
@@ -130,6 +130,13 @@ def read(kind: Kind, raw: bytes) -> ChatBody | CompletionBody:
 def failure(message: str, kind: str, param: str | None = None, code: str | None = None) -> bytes:
     """An error's body, as OpenAI's clients expect it."""
     return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
+
+
+def refusal(error: RequestError) -> tuple[int, bytes]:
+    """The status and the body that say what is wrong with a request."""
+    if isinstance(error, UnknownModel):
+        return 404, failure(str(error), "not_found_error", "model", "model_not_found")
+    return 400, failure(str(error), "invalid_request_error", error.param)
 
 
 def answer(kind: Kind, body: ChatBody | CompletionBody, replies: Sequence[Reply]) -> bytes:

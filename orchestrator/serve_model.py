@@ -1,0 +1,79 @@
+"""One base model and its adapters in a replica of Ray Serve: bodies of the OpenAI protocol in, answers out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from .engine import Engine, Reply, Request, RequestError
+from .serve_protocol import Chunks, Kind, answer, read, refusal
+from .settings_subjects import FULL, Precision
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an engine is made of: a model's folder, the folder that its adapters lie in, and how it runs."""
+
+    folder: str
+    adapters: str
+    precision: Precision = FULL
+    rows: int = 64
+    "Requests that it answers at once."
+    cuda: bool = False
+
+
+def engine(base: Base) -> Engine:
+    """The engine of a base. It is imported here, as whoever only passes requests on needs no torch."""
+    from .engine_transformers import TransformersEngine
+
+    device = "cuda" if base.cuda else "cpu"
+    return TransformersEngine(base.folder, base.adapters, rows=base.rows, device=device, precision=base.precision)
+
+
+class Model:
+    """One base model and its adapters, answering in the OpenAI protocol: bodies in, status and bodies out."""
+
+    def __init__(self, base: Base) -> None:
+        self._engine = engine(base)
+
+    async def answer(self, kind: Kind, raw: bytes, adapter: str | None) -> tuple[int, bytes]:
+        """The whole answer."""
+        try:
+            body = read(kind, raw)
+            replies = await self._all(body.requests(adapter))
+            return 200, answer(kind, body, replies)
+        except RequestError as error:
+            return refusal(error)
+
+    async def stream(self, kind: Kind, raw: bytes, adapter: str | None) -> AsyncIterator[tuple[int, bytes]]:
+        """The answer piece by piece; a refusal comes before anything else."""
+        try:
+            body = read(kind, raw)
+            (request,) = body.requests(adapter)
+            chunks = Chunks(kind, body)
+            news = self._engine.stream(request)
+            first = await anext(news)
+        except RequestError as error:
+            yield refusal(error)
+            return
+        for chunk in chunks.opening():
+            yield 200, chunk
+        while isinstance(first, str):
+            yield 200, chunks.piece(first)
+            first = await anext(news)
+        for chunk in chunks.closing(first):
+            yield 200, chunk
+
+    def check_health(self) -> None:
+        """What Serve asks from time to time; a replica that fails is replaced."""
+        self._engine.check_health()
+
+    async def _all(self, requests: list[Request]) -> list[Reply]:
+        """All the replies; where one cannot be had, the others are not waited for."""
+        if len(requests) == 1:
+            return [await self._engine.generate(requests[0])]
+        tasks = [asyncio.ensure_future(self._engine.generate(request)) for request in requests]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
