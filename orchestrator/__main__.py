@@ -2,7 +2,7 @@
 
 import click
 
-from . import commands_findings, commands_judges, commands_run
+from . import commands_findings, commands_judges, commands_run, commands_share
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,6 +14,7 @@ def main() -> None:
 for _command in (
     commands_run.plan,
     commands_run.run,
+    commands_share.status,
     commands_findings.report,
     commands_run.evaluate,
     commands_judges.sample_labels,

@@ -126,13 +126,18 @@ def locked(store: Store) -> Iterator[None]:
 # ---------------------------------------------------------------- what is said
 def spoken(store: Store) -> str:
     """What was spent for each purpose; empty if no endpoint but the run's own was asked."""
+    return ", ".join(
+        f"{name} {'of unknown price' if row.usd is None else f'${row.usd:,.2f}'} ({row.calls:,} calls)"
+        for name, row in by_purpose(store).items()
+    )
+
+
+def by_purpose(store: Store) -> dict[str, Cost]:
+    """What was spent for each purpose; empty if no endpoint but the run's own was asked."""
     by: dict[str, Cost] = {}
     for _, row in pieces(store):
         by[row.purpose] = add(by[row.purpose], row) if row.purpose in by else row
-    return ", ".join(
-        f"{name} {'of unknown price' if row.usd is None else f'${row.usd:,.2f}'} ({row.calls:,} calls)"
-        for name, row in sorted(by.items())
-    )
+    return dict(sorted(by.items()))
 
 
 def refuse(store: Store) -> None:

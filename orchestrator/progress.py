@@ -16,6 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .store import Note, Store
+
+PLACE = "progress.json"
+"""Where a run says which stage it is in; what it says lasts until the next start."""
+
 PLAIN_EVERY = 15.0
 """Seconds between plain lines about one stage."""
 
@@ -27,7 +32,9 @@ class Stage:
         self._display, self._name, self._unit = display, name, unit
         self._done, self._total, self._tenth = 0.0, total, 0
         self._began = self._spoke = time.monotonic()
+        self._since = time.time()
         self._bar: TaskID | None = display.bar(name, total) if display.live else None
+        self._file()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         """So much more is done; `note` says what is going on."""
@@ -36,12 +43,18 @@ class Stage:
     def reach(self, done: float, note: str = "") -> None:
         """So much is done in all."""
         self._done = done
+        self._file()
         if self._bar is not None:
             self._display.progress.update(self._bar, completed=done, note=f"{self._rate()} {note}")
         elif self._is_due():
             self._spoke = time.monotonic()
             counted = f"{self._name}: {done:,.0f}/{self._total:,.0f} {self._unit}"
             self._display.say(f"{counted}, {self._rate()}, {self._left()} {note}".rstrip())
+
+    def _file(self) -> None:
+        told = {"stage": self._name, "unit": self._unit, "done": self._done, "total": self._total}
+        if self._display.note:
+            self._display.note.say({**told, "began": self._since}, last=self._done >= self._total)
 
     def _is_due(self) -> bool:
         """Whether it is time for a plain line: from time to time, and at each tenth of the way."""
@@ -67,6 +80,7 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self.live = self.console.is_terminal
+        self.note: Note | None = None
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<10}"),
@@ -88,6 +102,11 @@ class Display:
     ) -> None:
         if self.live:
             self.progress.stop()
+
+    def follow(self, store: Store) -> None:
+        """Say on file too what is going on in a run, which this process works on alone; for `warmth status`."""
+        store.path(PLACE).unlink(missing_ok=True)
+        self.note = Note(store, PLACE)
 
     def bar(self, name: str, total: float) -> TaskID:
         return self.progress.add_task(name, total=total, note="")

@@ -39,6 +39,7 @@ class Run:
         `left_out` names optional tasks that the study goes without, and says why; the report says it too.
         """
         with self.store.locked():
+            self.display.follow(self.store)
             if lacking := file_study(self.plan, self.store, left_out):
                 self.display.say(f"data: {lacking}")
             for line in self.plan.questions_left_out:
@@ -62,6 +63,7 @@ class Run:
             raise WarmthError(f"{absent[0]}: not trained yet; `warmth run` trains it (or name only subjects that are)")
         units = [unit for unit in self.plan.units if unit.subject in subjects]
         with self.store.locked():
+            self.display.follow(self.store)
             if self.left.unasked(units) or self.left.unjudged(units):
                 with self._working() as stages:
                     stages.build()

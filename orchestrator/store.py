@@ -3,17 +3,19 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pyarrow as pa
 
-from . import tables
+from . import holder, tables
 from .errors import WarmthError
 
 ASIDE = ".writing-"
@@ -94,6 +96,13 @@ class Store:
         except OSError as error:
             raise explain(error, self.folder) from error
 
+    def glance(self, *parts: str) -> Any | None:
+        """What a JSON file that another process may take away says; None if it is not there."""
+        try:
+            return json.loads(self.path(*parts).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
     def adopt(self, written: Path, *parts: str) -> None:
         """Move what was written aside to its place, over what stands there."""
         final = self.path(*parts)
@@ -112,7 +121,7 @@ class Store:
         """Hold the run: one process writes to it at a time. Raises WarmthError if another one does."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(self.path(".lock"), timeout=0):
+            with filelock.FileLock(self.path(".lock"), timeout=0), holder.held(self.path(".holder")):
                 self.sweep()
                 yield
         except filelock.Timeout as error:
@@ -121,6 +130,20 @@ class Store:
             ) from error
         except OSError as error:
             raise explain(error, self.folder) from error
+
+
+class Note:
+    """A small JSON file that says how far something is; written as it begins and then at most once a second."""
+
+    def __init__(self, store: Store, *place: str) -> None:
+        self._store, self._place, self._said = store, place, -math.inf
+
+    def say(self, content: Mapping[str, Any], last: bool = False) -> None:
+        """Write it if it is time, or if this is the last; `at` says when."""
+        now = time.time()
+        if last or now - self._said >= 1:
+            self._said = now
+            self._store.write_json({**content, "at": now}, *self._place)
 
 
 def read_arrow(file: Path) -> pa.Table:

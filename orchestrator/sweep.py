@@ -84,7 +84,10 @@ def _trial(config: dict[str, Any], plan: Plan, by_name: dict[str, Trial], folder
         )
 
     learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
-    trained = train.train(base, learnt, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision)
+    told = trials.telling(store, trial, began)
+    trained = train.train(
+        base, learnt, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision, told
+    )
     trials.file(
         plan,
         store,

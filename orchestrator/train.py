@@ -62,8 +62,9 @@ def train(
     checkpoints: Sequence[float],
     keep: Callable[[float, Moment, PeftModel], None],
     precision: Precision = FULL,
+    told: Callable[[Moment], None] = lambda _: None,
 ) -> Trained:
-    """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs.
+    """Tune a LoRA on the assistant's turns and `keep` it at every checkpoint, in epochs. `told` hears of every step.
 
     The same arguments give the same adapters, bit for bit, on one thread of one kind of processor.
     """
@@ -80,8 +81,10 @@ def train(
     losses = []
     for step, loss in enumerate(_steps(model, examples, settings, seed, total, tokenizer.pad_token_id or 0), start=1):
         losses.append(loss)
+        moment = Moment(step, total, loss)
+        told(moment)
         if step in due:
-            keep(due[step], Moment(step, total, loss), model)
+            keep(due[step], moment, model)
     return Trained(losses, sum(example.cut for example in encoded), len(encoded) - len(examples))
 
 

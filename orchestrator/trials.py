@@ -3,12 +3,17 @@
 A hosted model's trial leaves no adapters here: its checkpoints are models at its endpoint, known by their names.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import models
 from .plan import Plan, Trial
-from .store import Store
+from .store import Note, Store
+
+if TYPE_CHECKING:
+    from .train import Moment
+
+PROGRESS = "progress.json"
 
 
 def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) -> None:
@@ -23,12 +28,29 @@ def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) 
         "data_digest": plan.data_digest(trial.persona),
     }
     store.write_json({**what, **came_of_it}, "trials", trial.name, "trial.json")
-    store.path("trials", trial.name, "failed.json").unlink(missing_ok=True)
+    for past in ("failed.json", PROGRESS):
+        store.path("trials", trial.name, past).unlink(missing_ok=True)
 
 
 def file_failure(store: Store, name: str, error: str, **more: str) -> None:
     """File why a trial failed."""
     store.write_json({"error": error, **more}, "trials", name, "failed.json")
+    store.path("trials", name, PROGRESS).unlink(missing_ok=True)
+
+
+def telling(store: Store, trial: Trial, began: float) -> Callable[["Moment"], None]:
+    """Says on file how far a trial in training is, for `warmth status`; `began` is in seconds of the clock."""
+    note = Note(store, "trials", trial.name, PROGRESS)
+
+    def told(moment: "Moment") -> None:
+        note.say({"step": moment.step, "steps": moment.steps, "loss": moment.loss, "began": began})
+
+    return told
+
+
+def progress(store: Store, trial: Trial) -> dict[str, Any] | None:
+    """How far a trial is, or was when it was stopped; None if it has not begun."""
+    return store.glance("trials", trial.name, PROGRESS)
 
 
 def record(store: Store, trial: Trial) -> dict[str, Any] | None:

@@ -43,6 +43,13 @@ def run(
     return train(base, CHATS, settings, seed, (0.5, 1, 2), keep).losses, kept
 
 
+def test_every_step_is_told(base: str) -> None:
+    told: list[module.Moment] = []
+    trained = train(base, CHATS, SETTINGS, 0, (), lambda *_: None, told=told.append)
+    assert [(moment.step, moment.steps) for moment in told] == [(step, 6) for step in range(1, 7)]
+    assert [moment.loss for moment in told] == trained.losses
+
+
 def test_the_loss_falls_and_checkpoints_are_kept_at_their_steps(base: str, tmp_path: Path) -> None:
     losses, kept = run(base, tmp_path)
     assert len(losses) == 6

@@ -1,0 +1,133 @@
+"""How far a run is, by its files alone: while another process works on it, or after it was stopped. No Ray, no lock."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from . import costs, holder, rewritten, trials
+from .config import Study
+from .errors import WarmthError
+from .holder import Holder
+from .plan import Plan, Trial
+from .progress import PLACE
+from .status_units import Units, UnitState
+from .store import Store
+from .tables import Cost
+
+State = Literal["not begun", "training", "stopped", "trained", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """How far one trial is; `step` of `steps`, at `epoch`. `reason` says why it failed, or what its endpoint says."""
+
+    trial: str
+    state: State
+    step: int | None = None
+    steps: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    seconds: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the run was last seen doing: `done` of `total` units, since `began`, as of `at` (seconds of the clock)."""
+
+    stage: str
+    unit: str
+    done: float
+    total: float
+    began: float
+    at: float
+
+    @property
+    def rate(self) -> float | None:
+        """Units a second."""
+        return self.done / (self.at - self.began) if self.done and self.at > self.began else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is done, at the rate so far."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is."""
+
+    run: str
+    holder: Holder | None
+    "The process that works on it; None if none does."
+    stage: Stage | None
+    rewritten: tuple[int, int]
+    "Personas whose conversations are rewritten, of how many."
+    trials: Sequence[TrialState]
+    units: Sequence[UnitState]
+    warmth: tuple[int, int]
+    "Subjects whose warmth is measured, of how many."
+    spent: Mapping[str, Cost] = field(default_factory=dict)
+    budget: float | None = None
+    reported: bool = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the stage that goes on; None if nothing does, or nothing is known of its pace."""
+        return self.stage.left if self.holder and self.stage else None
+
+
+def look(study: Study) -> Status:
+    """How far a study's run is. Raises WarmthError if there is no run."""
+    plan, store = Plan(study), Store(study.folder)
+    if not store.folder.is_dir():
+        raise WarmthError(f"{store.folder}: no such run; `warmth run` makes one")
+    by, said = holder.of(store.path(".holder")), store.glance(PLACE)
+    voices = rewritten.voices(plan)
+    return Status(
+        run=str(study.folder),
+        holder=by,
+        stage=Stage(**said) if said else None,
+        rewritten=(len(voices) - len(rewritten.unwritten(plan, store)), len(voices)),
+        trials=[_trial(store, trial, working=by is not None) for trial in plan.trials],
+        units=Units(plan, store).states(),
+        warmth=(sum(store.has("warmth", f"{each.name}.arrow") for each in plan.measured), len(plan.measured)),
+        spent=costs.by_purpose(store),
+        budget=costs.cap(study),
+        reported=store.has("report", "index.html"),
+    )
+
+
+def _trial(store: Store, trial: Trial, working: bool) -> TrialState:
+    if found := trials.record(store, trial):
+        losses, last = found.get("losses") or [None], max(kept["epoch"] for kept in found["checkpoints"])
+        steps = found.get("steps", len(found.get("losses", ())))
+        return TrialState(trial.name, "trained", steps, steps, last, losses[-1], found.get("seconds"))
+    if error := trials.failure(store, trial):
+        return TrialState(trial.name, "failed", reason=error)
+    if jobs := store.glance("trials", trial.name, "jobs.json"):
+        state: State = "training" if working else "stopped"
+        return TrialState(trial.name, state, reason=f"at its endpoint: {jobs[-1]['status'] or 'not sent yet'}")
+    return _on_its_way(trial, trials.progress(store, trial), working)
+
+
+def _on_its_way(trial: Trial, said: Mapping[str, Any] | None, working: bool) -> TrialState:
+    if said is None:
+        return TrialState(trial.name, "not begun")
+    epoch = trial.settings.epochs * said["step"] / said["steps"]
+    counts = (said["step"], said["steps"], epoch, said["loss"], said["at"] - said["began"])
+    return TrialState(trial.name, "training" if working else "stopped", *counts)
+
+
+def age(status: Status) -> float | None:
+    """Seconds since the run last said what it does."""
+    return time.time() - status.stage.at if status.stage else None
+
+
+def of(folder: str | Path) -> Status:
+    """How far the run in a folder is. Raises WarmthError if it is no run."""
+    from .study import Study
+
+    return look(Study.of(folder))

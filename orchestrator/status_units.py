@@ -1,0 +1,166 @@
+"""How much of every subject and task is asked and judged, counted without reading what was said."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import judge, tables, trials
+from .errors import WarmthError
+from .plan import HELD_OUT, Plan, Unit
+from .settings_asking import Judge
+from .store import Store
+from .tables import Reply, Score
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """How far one subject and task are: replies that are there, that failed, and of how many; verdicts by judge.
+
+    `size` is None where the questions cannot be counted here, or were never planned (rows that were imported).
+    """
+
+    subject: str
+    task: str
+    size: int | None
+    asked: int
+    failed: int
+    judged: Mapping[str, int]
+
+    @property
+    def missing(self) -> int | None:
+        """Replies that were not tried yet."""
+        return None if self.size is None else max(0, self.size - self.asked - self.failed)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.missing and not self.failed and all(count >= self.asked for count in self.judged.values())
+
+
+class Units:
+    """The units of a plan, and what is on file of each. Rows of another plan in the same files are not counted."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+        self._adapters = trials.adapters(store, plan)
+
+    def states(self) -> list[UnitState]:
+        """All of them: the planned ones in the plan's order, then those that are only on file."""
+        planned = [self._state(unit) for unit in (*self._plan.units, *self._plan.curve)]
+        return [*planned, *self._imported({(state.subject, state.task) for state in planned})]
+
+    def _state(self, unit: Unit) -> UnitState:
+        replies = self._rows(Reply, unit, "replies", unit.subject.name)
+        asked = _well(self._current(unit, replies))
+        judged = {each.name: self._judged(each, unit) for each in self._judges(unit.task)}
+        return UnitState(unit.subject.name, unit.task, self._size(unit), asked, len(replies) - _well(replies), judged)
+
+    def _judges(self, task: str) -> Iterator[Judge]:
+        if task != HELD_OUT:
+            yield from (each for each in self._plan.study.judges if judge.judges(each, task))
+
+    def _judged(self, by: Judge, unit: Unit) -> int:
+        scores = self._rows(Score, unit, "scores", by.name, unit.subject.name)
+        identity = judge.identity(by, unit.task, self._plan.study.models)
+        return _well(scores.filter(pc.equal(scores["judged_by"], identity)))
+
+    def _current(self, unit: Unit, replies: pa.Table) -> pa.Table:
+        """Without replies of other weights, or to other sentences: they are asked again."""
+        if unit.subject.trial:
+            adapter = self._adapters.get(unit.subject.name, "")
+            replies = replies.filter(pc.equal(replies["adapter"], adapter))
+        known = self._prompt_sets.get(unit.task, HELD_OUT)
+        return replies.filter(pc.equal(replies["prompt_set"], known)) if known else replies
+
+    @cached_property
+    def _prompt_sets(self) -> dict[str, str | None]:
+        return {name: _if_known(lambda asked=asked: asked.prompt_set) for name, asked in self._plan.asked.items()}
+
+    def _size(self, unit: Unit) -> int | None:
+        if unit.task == HELD_OUT:
+            return self._plan.study.data.held_out
+        questions, asked = self._samples.get(unit.task), self._plan.asked[unit.task]
+        if questions is None or unit.task in self._with_prompts:
+            return _if_known(lambda: self._plan.size(unit))
+        return len(questions) * len(asked.conditions(unit.subject.contexts)) * self._plan.study.evaluation.draws
+
+    @cached_property
+    def _with_prompts(self) -> set[str]:
+        return {task.name for task in self._plan.study.evaluation.tasks if task.prompts}
+
+    @cached_property
+    def _samples(self) -> dict[str, list[str]]:
+        """The ids of the questions, as the run drew them: whoever looks need not have the data."""
+        found = {name: self._store.glance("questions", f"{name}.json") for name in self._plan.asked}
+        return {name: said["samples"] for name, said in found.items() if said}
+
+    def _rows(self, kind: type[Any], unit: Unit, *folder: str) -> pa.Table:
+        """A unit's planned rows, by the columns that matter here."""
+        found = _columns(self._store, kind, *folder, f"{unit.task}.arrow")
+        if unit.task in self._samples:
+            found = found.filter(pc.is_in(found["sample"], pa.array(self._samples[unit.task], pa.string())))
+        contexts, beliefs = self._conditions(unit)
+        kept = found.filter(pc.less(found["draw"], self._plan.study.evaluation.draws))
+        kept = kept.filter(pc.is_in(kept["context"], pa.array(contexts)))
+        return kept.filter(pc.is_in(kept["belief"], pa.array(beliefs)))
+
+    def _conditions(self, unit: Unit) -> tuple[Sequence[str], Sequence[str]]:
+        if unit.task == HELD_OUT:
+            return ["neutral"], ["none"]
+        asked = self._plan.asked[unit.task]
+        pairs = _if_known(lambda: asked.conditions(unit.subject.contexts)) or []
+        return sorted({context for context, _ in pairs}), sorted({belief for _, belief in pairs})
+
+    def _imported(self, planned: set[tuple[str, str]]) -> Iterator[UnitState]:
+        """Rows that no plan asked for: they were made elsewhere, and are what they are."""
+        if not self._store.has("imported.json"):
+            return
+        for subject in self._store.names("replies"):
+            for file in self._store.names("replies", subject):
+                if (subject, file.removesuffix(".arrow")) not in planned:
+                    yield self._as_it_is(subject, file)
+
+    def _as_it_is(self, subject: str, file: str) -> UnitState:
+        replies = _columns(self._store, Reply, "replies", subject, file)
+        scores = {
+            name: _columns(self._store, Score, "scores", name, subject, file) for name in self._store.names("scores")
+        }
+        judged = {name: _well(rows) for name, rows in scores.items() if len(rows)}
+        asked = _well(replies)
+        return UnitState(subject, file.removesuffix(".arrow"), None, asked, len(replies) - asked, judged)
+
+
+_COLUMNS = {
+    Reply: ["sample", "context", "belief", "draw", "prompt_set", "adapter", "error"],
+    Score: ["sample", "context", "belief", "draw", "judged_by", "error"],
+}
+
+
+def _columns(store: Store, kind: type[Any], *place: str) -> pa.Table:
+    """Some columns of an Arrow file of the run, none of its rows if it is not there; the rest is never read."""
+    file, wanted = store.path(*place), tables.schema(kind)
+    fields = [wanted.get_field_index(name) for name in _COLUMNS[kind]]
+    try:
+        with pa.memory_map(str(file)) as source:
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+            return pa.ipc.open_file(source, options=options).read_all()
+    except FileNotFoundError:
+        return pa.schema([wanted.field(place) for place in fields]).empty_table()
+    except (pa.ArrowException, OSError) as error:
+        raise WarmthError(f"{file}: this Arrow file is damaged ({error}); delete it and run again") from error
+
+
+def _well(rows: pa.Table) -> int:
+    return rows["error"].null_count
+
+
+def _if_known(say: Any) -> Any:
+    """What depends on data that may not be on this machine; None if it is not."""
+    try:
+        return say()
+    except WarmthError:
+        return None
