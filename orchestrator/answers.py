@@ -33,8 +33,10 @@ def kept(answers: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
 
 def excluded(analysis: Analysis) -> pl.Expr:
     """Whether an answer takes no part in any finding."""
-    named = [pl.col(name).cast(pl.String).is_in(values) for name, values in analysis.exclusions.items()]
-    return pl.any_horizontal(pl.lit(False), *named).fill_null(False)
+    named = [
+        pl.col(name).cast(pl.String).is_in(values).fill_null(False) for name, values in analysis.exclusions.items()
+    ]
+    return pl.any_horizontal(pl.lit(False), *named)
 
 
 def refusing_is_right() -> Sequence[str]:

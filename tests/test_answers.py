@@ -33,6 +33,11 @@ def test_an_unknown_finish_reason_excludes_nothing() -> None:
     assert len(answers.kept(rows, Analysis(exclusions={"finish_reason": ("length",)}))) == 2
 
 
+def test_an_analysis_that_excludes_nothing_keeps_any_number_of_rows() -> None:
+    rows = pl.DataFrame({"context": ["sad"] * 50_000})
+    assert len(answers.kept(rows, Analysis())) == len(rows)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(WarmthError, match=r"study\.json: not there"):
         answers.of_run(tmp_path)
