@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from . import effects, statistics
+from . import effects, paired, statistics
 from .tables import KEY
 
 Array = NDArray[np.float64]
@@ -18,6 +18,7 @@ DRAWS = 2000
 
 STRATUM = ["persona", "task", "outcome"]
 REPLY = [*KEY, "reply_digest"]
+RATES = ["error_pct", "baseline_error_pct"]
 SHARES = ("sensitivity", "specificity")
 CALIBRATION = {
     "judge": pl.String,
@@ -90,7 +91,7 @@ def corrected(
     persona has no marked error or no marked reply that is none, or the judge is no better than chance.
     """
     random = np.random.default_rng(0)
-    shown = ("all", "none", effects.BELIEFS)
+    shown = ("all", "none", paired.BELIEFS)
     rows = found.filter(pl.col("belief").is_in(shown), task="all", context="all")
     columns = ["n", "n_questions", "error_pct", "baseline_error_pct", "effect_pp", "ci_low_pp", "ci_high_pp"]
     known = {(row["judge"], row["persona"]): row for row in calibrated.rows(named=True)}
@@ -110,25 +111,27 @@ Side = tuple[str, str]
 def _cells(
     answers: pl.DataFrame, personas: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame, Side, Side]]:
-    """Every comparison of two personas, with its pairs of replies, and whose marks each side needs."""
+    """Every comparison of two personas, with the sums of its pairs by question, and whose marks each side needs."""
     for place, persona in enumerate(personas):
         for baseline in personas[:place]:
             pairs = effects.pairs(answers, persona, baseline).with_columns(task=pl.lit("all"), context=pl.lit("all"))
-            several = effects.with_aggregates(pairs.drop_nulls("error_pct"), ("belief",))
-            shown = several.filter(pl.col("belief").is_in(["all", "none", effects.BELIEFS]))
+            keys = [*effects.CELL, "question"]
+            sums = pairs.drop_nulls("error_pct").group_by(keys).agg(pl.col(RATES).sum() / 100, n=pl.len())
+            several = paired.with_aggregates(sums, keys, ("belief",))
+            shown = several.filter(pl.col("belief").is_in(["all", "none", paired.BELIEFS]))
             for cell, rows in shown.group_by(effects.CELL, maintain_order=True):
                 judge = str(rows["judge"][0])
                 yield cell, rows, (judge, persona), (judge, baseline)
 
 
 def _corrected(
-    pairs: pl.DataFrame, sides: Sequence[dict[str, Any]], random: np.random.Generator
+    sums: pl.DataFrame, sides: Sequence[dict[str, Any]], random: np.random.Generator
 ) -> tuple[float | None, ...]:
     """The corrected effect and the ends of its interval, in percentage points."""
     shares = [(side[share], side[f"{share}_worth"]) for side in sides for share in SHARES]
     if not all(worth for _, worth in shares):
         return None, None, None
-    rates, again = _rates(pairs)
+    rates, again = _rates(sums)
     value = float(_difference(rates, [share for share, _ in shares]))
     redrawn = _difference(again, [_redrawn(share, worth, random) for share, worth in shares])
     draws = redrawn[~np.isnan(redrawn)]
@@ -139,10 +142,9 @@ def _corrected(
     return value, float(low), float(high)
 
 
-def _rates(pairs: pl.DataFrame) -> tuple[Array, Array]:
+def _rates(sums: pl.DataFrame) -> tuple[Array, Array]:
     """The shares of errors of both sides, and the same over questions drawn again, one column per redrawing."""
-    sums = pairs.group_by("question").agg(pl.col("error_pct", "baseline_error_pct").sum() / 100, n=pl.len())
-    table = sums.sort("question").drop("question").to_numpy().astype(float)
+    table = sums.sort("question").select(*RATES, "n").to_numpy().astype(float)
     again = _drawn_again(len(table)) @ table
     return table.sum(axis=0)[:2] / table.sum(axis=0)[2], again.T[:2] / again.T[2]
 

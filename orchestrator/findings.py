@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from . import agreement, corrections, effects, problems, rates
+from . import agreement, corrections, effects, problems, rates, seeds
 from .errors import WarmthError
 from .plateau import plateaus
+from .settings_analysis import Analysis
+from .tables import KEY
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Findings:
         no part (`errors` of them failed); `refused` counts refusals. `_low`/`_high` are Wilson's 95 % interval at the
         number of independent replies that the n replies are worth (they share questions), which is n where each
         question was asked once.
-    effects, bases: see `effects.effects` and `effects.over_bases`.
+    effects, bases: see `effects.of` and `effects.over_bases`; `effects.spoken` gives the interval to speak of.
+    variance, same: where an effect's uncertainty comes from, and seeds of a subject against one another; see `seeds`.
     warmth: mean warmth of replies per subject and `mode` in nats per token, with an interval clustered by question.
         `warmth_sem` is the plain standard error over replies, as published.
         `rating` is a model's mean rating of them, from 1 to 5, and `unrated` counts those without one.
@@ -51,6 +54,8 @@ class Findings:
     corrected: pl.DataFrame
     flips: pl.DataFrame
     balance: pl.DataFrame = field(default_factory=pl.DataFrame)
+    variance: pl.DataFrame = field(default_factory=pl.DataFrame)
+    same: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def build(
@@ -62,18 +67,21 @@ def build(
     plateau: float = 0.9,
     labels: pl.DataFrame | None = None,
     restyled: pl.DataFrame | None = None,
+    analysis: Analysis = effects.USUAL,
 ) -> Findings:
     """The findings of a study.
 
-    `answers` has one row per reply and judge, `outcome` null if unscored. `personas` are in the study's order: each is
-    compared with every one listed before it. `refusing_is_right` names the tasks in which a refusal is no error,
-    `plateau` is the share that the plateau's rule goes by. `labels` are people's marks, as `labels.marked` gives them,
-    `restyled` the rows of that table. Raises WarmthError if two subjects cannot be told apart by model, persona, epoch,
-    dose and seed.
+    `answers` has one row per reply and judge, `outcome` null if unscored; a row that is there twice counts once, as it
+    was the first time. `personas` are in the study's order: each is compared with every one listed before it.
+    `refusing_is_right` names the tasks in which a refusal is no error, `plateau` is the share that the plateau's rule
+    goes by. `labels` are people's marks, as `labels.marked` gives them, `restyled` the rows of that table. `analysis`
+    has the margin of equivalence and the families of tests. Raises WarmthError if two subjects cannot be told apart by
+    model, persona, epoch, dose and seed.
     """
     _check_subjects(answers)
-    answers = rates.counted(answers, refusing_is_right)
-    found = _as_far_as_told(effects.effects(answers, personas), answers)
+    given, answers = answers, rates.counted(_once(answers), refusing_is_right)
+    moments = effects.moments(answers, personas)
+    found = _as_far_as_told(effects.of(moments, analysis), answers)
     means = rates.mean_warmth(warmth)
     calibrated = corrections.calibration(answers, _truths(labels, refusing_is_right))
     return Findings(
@@ -85,13 +93,26 @@ def build(
         plateaus=plateaus(means, personas, plateau),
         warmth_agreement=rates.warmth_agreement(warmth, means),
         trials=trials,
-        problems=problems.problems(answers, warmth, trials),
+        problems=pl.concat(
+            [
+                problems.problems(answers, warmth, trials),
+                problems.repeated(given, answers),
+                problems.not_compared(answers, found, personas),
+            ]
+        ),
         examples=problems.examples(answers, personas),
         agreement=agreement.agreement(answers),
         calibration=calibrated,
         corrected=corrections.corrected(answers, found, calibrated, personas),
         flips=_flips(restyled, refusing_is_right),
+        variance=seeds.variance(moments),
+        same=_as_far_as_told(seeds.same(answers, personas), answers),
     )
+
+
+def _once(answers: pl.DataFrame) -> pl.DataFrame:
+    """Without what is there again: the same subject's reply to the same prompt and draw, as the same judge has it."""
+    return answers.unique([*KEY, "judge"], keep="first", maintain_order=True)
 
 
 def _as_far_as_told(found: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

@@ -74,6 +74,41 @@ def _by_persona(answers: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -
     )
 
 
+def repeated(given: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Rows that are there more than once, of which `answers` has the first, by subject and judge."""
+    by = ["subject", "judge"]
+    kept = answers.group_by(by).agg(kept=pl.len())
+    counted = given.group_by(by).agg(of=pl.len()).join(kept, on=by).filter(pl.col("of") > pl.col("kept"))
+    return counted.sort(by).select(
+        kind=pl.lit("repeated replies"),
+        where=pl.format("{} ({})", "subject", "judge"),
+        count=(pl.col("of") - pl.col("kept")).cast(pl.Int64),
+        of=pl.col("of").cast(pl.Int64),
+        detail=pl.lit("the same subject, prompt, draw and judge as an earlier row; that one counts"),
+    )
+
+
+def not_compared(answers: pl.DataFrame, effects: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
+    """Personas of a model whose replies have nothing to be compared with, and comparisons without a scored pair."""
+    who = ["model", "persona"]
+    there = answers.group_by(who).agg(of=pl.len().cast(pl.Int64)).filter(pl.col("persona") != personas[0])
+    alone = there.join(effects, on=who, how="anti").select(
+        where=pl.format("{} ({})", "persona", "model"), of="of", detail=pl.lit("no baseline was asked the same")
+    )
+    cells = effects.filter(pl.col("n") == 0, task="all", context="all", belief="all")
+    empty = (
+        cells.group_by(*who, "baseline")
+        .agg(of=pl.col("unscored").sum().cast(pl.Int64))
+        .select(
+            where=pl.format("{} against {} ({})", "persona", "baseline", "model"),
+            of="of",
+            detail=pl.lit("no pair has a verdict on both sides"),
+        )
+    )
+    lines = pl.concat([alone, empty]).sort("where")
+    return lines.select(kind=pl.lit("not compared"), where="where", count="of", of="of", detail="detail")
+
+
 def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
     failed = trials.filter(pl.col("error").is_not_null()) if "error" in trials.columns else trials.clear()
     name = pl.col("trial") if "trial" in trials.columns else pl.lit("a trial")

@@ -7,7 +7,7 @@ import polars as pl
 
 from tasks import OUTCOMES, is_error
 
-from . import effects, statistics
+from . import paired, statistics
 
 SUBJECT = ["model", "world", "base_seed", "persona", "epoch", "dose", "settings"]
 CONDITION = ["task", "context", "belief", "judge"]
@@ -30,17 +30,22 @@ def rates(answers: pl.DataFrame) -> pl.DataFrame:
     shares = [
         pl.when("scored").then(said.cast(pl.Float64) * 100).alias(f"{share}_pct") for share, said in shown.items()
     ]
-    rows = effects.with_aggregates(
-        answers.with_columns(*shares, question=effects.QUESTION), ("task", "context", "belief")
-    )
     by, values = [*SUBJECT, *CONDITION], [f"{share}_pct" for share in shown]
-    means = statistics.mean_by_question(rows, by, "question", values)
-    counts = rows.group_by(by).agg(
-        n_seeds=pl.col("seed").drop_nulls().n_unique(),
-        unscored=(~pl.col("scored")).sum(),
-        errors=pl.col("error").sum(),
-        refused=((pl.col("outcome") == "refused") & ~pl.col("error")).sum(),
+    rows = answers.with_columns(*shares, question=paired.QUESTION.cast(pl.Categorical))
+    keys = [*by, "question"]
+    counts = rows.group_by(keys).agg(
+        unscored=(~pl.col("scored")).sum().cast(pl.Int64),
+        errors=pl.col("error").sum().cast(pl.Int64),
+        refused=((pl.col("outcome") == "refused") & ~pl.col("error")).sum().cast(pl.Int64),
     )
+    sums = statistics.sums_by_question(rows, keys, values).join(counts, on=keys, nulls_equal=True)
+    sums = paired.with_aggregates(sums, keys, ("context", "belief"))
+    sums = pl.concat([sums, sums.with_columns(task=pl.lit("all"))])
+    seeds = answers.group_by(SUBJECT).agg(n_seeds=pl.col("seed").drop_nulls().n_unique())
+    counts = (
+        sums.group_by(by).agg(pl.col("unscored", "errors", "refused").sum()).join(seeds, on=SUBJECT, nulls_equal=True)
+    )
+    means = statistics.means_of_sums(sums, by, values)
     ends = [end for value in values for end in _wilson(means, value)]
     joined = means.with_columns(ends).join(counts, on=by, nulls_equal=True)
     return joined.select(
@@ -70,7 +75,7 @@ def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:
 def mean_warmth(warmth: pl.DataFrame) -> pl.DataFrame:
     """Mean warmth per model, persona, epoch, dose and mode; see Findings."""
     by = ["mode", *SUBJECT]
-    rows = warmth.with_columns(pl.col("warmth").cast(pl.Float64).fill_nan(None), question=effects.QUESTION)
+    rows = warmth.with_columns(pl.col("warmth").cast(pl.Float64).fill_nan(None), question=paired.QUESTION)
     found = statistics.mean_by_question(rows, by, "question", ["warmth"])
     more = rows.group_by(by).agg(
         n_seeds=pl.col("seed").drop_nulls().n_unique(),

@@ -195,7 +195,7 @@ def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None
     }
     if len(findings.bases):
         frames["bases"] = findings.bases
-    for name in ("agreement", "calibration", "corrected", "flips", "balance"):
+    for name in ("agreement", "calibration", "corrected", "flips", "balance", "variance", "same"):
         if len(getattr(findings, name)):
             frames[name] = getattr(findings, name)
     for name, frame in frames.items():

@@ -128,7 +128,7 @@ class Run:
         share = (self.study.warmth or Warmth(scorer="none")).plateau
         trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
         restyled = frames.restyled(self.plan, self.store)
-        built = findings.build(answers, warmth, trained, personas, right, share, labels=marked, restyled=restyled)
+        built = findings.build(answers, warmth, trained, personas, right, share, marked, restyled, self.study.analysis)
         shown = withheld.hidden(built.examples, sensitive)
         found = dataclasses.replace(built, examples=shown, balance=frames.balance(self.plan, self.store))
         described = {**about(self.plan, self.store), **rewritten.about(self.plan, self.store)}

@@ -28,20 +28,22 @@ def mean_by_question(rows: pl.DataFrame, by: Sequence[str], question: str, value
     fewer than two questions, and where the questions' sums do not vary (every value the same, say): nothing can then be
     said of how far another sample of questions would have strayed.
     """
-    sums = (
-        rows.lazy()
-        .group_by(*by, question)
-        .agg(pl.col(values[0]).count().alias("n"), *(pl.col(value).sum() for value in values))
-    )
-    groups = (
-        sums.group_by(*by)
-        .agg(
-            pl.col("n").sum(),
-            (pl.col("n") > 0).sum().alias("n_questions"),
-            *(_mean(value) for value in values),
-            *(_spread(value).alias(f"{value}_error") for value in values),
-        )
-        .collect()
+    return means_of_sums(sums_by_question(rows, [*by, question], values), by, values)
+
+
+def sums_by_question(rows: pl.DataFrame, by: Sequence[str], values: Sequence[str]) -> pl.DataFrame:
+    """Each question's number of values, `n`, and their sums; a question is told apart by the last of `by`."""
+    counted = pl.col(values[0]).count().cast(pl.Int64).alias("n")
+    return rows.group_by(by).agg(counted, *(pl.col(value).sum() for value in values))
+
+
+def means_of_sums(sums: pl.DataFrame, by: Sequence[str], values: Sequence[str]) -> pl.DataFrame:
+    """`mean_by_question`, of the sums of each question."""
+    groups = sums.group_by(by).agg(
+        pl.col("n").sum(),
+        (pl.col("n") > 0).sum().alias("n_questions"),
+        *(_mean(value) for value in values),
+        *(_spread(value).alias(f"{value}_error") for value in values),
     )
     return with_t_intervals(groups, values, "n_questions")
 

@@ -216,7 +216,7 @@ def test_bases_are_reported_where_there_are_several(tmp_path):
 def test_write_leaves_the_report_and_nothing_half_written(found, tmp_path):
     report.write(found, ABOUT, tmp_path / "report")
     report.write(found, ABOUT, tmp_path / "report")
-    frames = ("effects", "rates", "warmth", "plateaus", "trials")
+    frames = ("effects", "rates", "warmth", "plateaus", "trials", "variance", "same")
     names = {"index.html", *(f"{name}.parquet" for name in frames)}
     assert {path.name for path in (tmp_path / "report").iterdir()} == names
     assert pl.read_parquet(tmp_path / "report" / "effects.parquet").equals(found.effects)
