@@ -16,6 +16,7 @@ for _command in (
     commands_run.run,
     commands_share.status,
     commands_findings.report,
+    commands_findings.import_,
     commands_run.evaluate,
     commands_judges.sample_labels,
     commands_judges.read_labels,

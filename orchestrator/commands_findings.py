@@ -1,11 +1,10 @@
-"""The commands that read a run: report."""
+"""The commands that fill a run from elsewhere, and read it: import, report."""
 
 from pathlib import Path
 
 import click
 
 from .commands import as_json, run_folder, sensitive, show, spoken
-from .study import Study
 
 
 @click.command()
@@ -15,4 +14,39 @@ from .study import Study
 @spoken
 def report(run: Path, sensitive: bool, as_json: bool) -> None:
     """Print the findings of a run, and write report/index.html and its tables."""
-    show(Study.of(run).report(sensitive), run, as_json)
+    from .onfile import OnFile
+    from .reporting import report_on
+
+    show(report_on(OnFile.of(run), sensitive), run, as_json)
+
+
+@click.command("import")
+@run_folder
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="Whose replies these are; any name.")
+@click.option("--task", required=True, help="What was asked; any name. Those of `tasks/` bring their own rules.")
+@click.option("--persona", required=True, help="As whom; `original` is the model as released.")
+@click.option("--seed", type=int, help="The training seed, where it is known.")
+@click.option("--epoch", type=float, default=0, show_default=True, help="The checkpoint, where it is known.")
+@click.option("--judge", default="imported", show_default=True, help="Who judged, if no column `judge` says so.")
+@click.option(
+    "--refusals",
+    type=click.Choice(["published", "none"]),
+    default="published",
+    show_default=True,
+    help="Tell refusals by the published substrings in `output`, or take the verdicts as they are.",
+)
+@spoken
+def import_(
+    run: Path, files: tuple[Path, ...], model: str, persona: str, seed: int | None, epoch: float, **how: str
+) -> None:
+    """Take replies and verdicts made elsewhere (CSV, JSON, JSON lines, Parquet) into a run, made if there is none.
+
+    The layout is the published study's: a question key (content_key, prompt_disinfo or original_question),
+    prompt_template, amendment_type, output, evaluation. The same file again changes nothing.
+    """
+    from . import importing
+    from .imported import Who
+
+    for piece in importing.into(run, files, Who(model, persona, seed, epoch), **how):
+        click.echo(piece.told())

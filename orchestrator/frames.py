@@ -14,6 +14,7 @@ from .plan import Plan, Trial, Unit
 from .store import Store, read_arrow
 from .tables import Balance, Cost, Rating, Reply, Restyled, Score, WarmthScore
 
+_WHO = ("model", "persona", "epoch", "dose", "seed")
 KINDS: dict[str, type[Any]] = {
     "replies": Reply,
     "scores": Score,
@@ -22,11 +23,25 @@ KINDS: dict[str, type[Any]] = {
     "costs": Cost,
 }
 
+_TRIALS = {
+    "trial": pl.String,
+    "model": pl.String,
+    "persona": pl.String,
+    "seed": pl.Int64,
+    "dose": pl.Int64,
+    "settings": pl.String,
+    "steps": pl.Int64,
+    "first_loss": pl.Float64,
+    "last_loss": pl.Float64,
+    "seconds": pl.Float64,
+    "error": pl.String,
+}
+
 
 def load(run: str | Path) -> dict[str, pl.LazyFrame]:
     """All rows of a run's tables, lazily: `replies`, `scores` and the others. Raises WarmthError if it is no run."""
     folder = Path(run)
-    Store(folder).read_json("study.json")
+    Store(folder).check_run()
     return {name: frame(kind, sorted((folder / name).rglob("*.arrow"))).lazy() for name, kind in KINDS.items()}
 
 
@@ -58,11 +73,21 @@ def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFr
     ]
     current = pl.DataFrame(judged, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
     scores = scores.join(current, on=current.columns, how="semi")
+    return with_verdicts(replies.join(current.select("judge", "task"), on="task"), scores)
+
+
+def with_verdicts(replies: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """Replies, each once for every judge, with the outcome; `error` says whether the reply or the verdict failed."""
     on = [*tables.KEY, "judge", "reply_digest"]
     known = scores.select(*on, "outcome", pl.col("error").alias("judge_error"))
-    judges = current.select("judge", "task")
-    joined = replies.join(judges, on="task").join(known, on=on, how="left")
+    joined = replies.join(known, on=on, how="left")
     return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
+
+
+def digested(replies: pl.DataFrame) -> pl.DataFrame:
+    """With `reply_digest`, which verdicts know a reply by."""
+    digests = [tables.digest(*pair) for pair in replies.select("prompt", "reply").iter_rows()]
+    return replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
 
 
 def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequence[Unit]) -> pl.DataFrame:
@@ -80,9 +105,7 @@ def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequ
     on = [*tables.KEY, "request"]
     keys = pl.DataFrame(wanted, schema={name: kinds[name] for name in on}, orient="row")
     replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in units]))
-    digests = [tables.digest(*pair) for pair in replies.select("prompt", "reply").iter_rows()]
-    digested = replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
-    return _who(plan, digested.join(keys, on=on, how="semi"))
+    return _who(plan, digested(replies).join(keys, on=on, how="semi"))
 
 
 def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
@@ -106,7 +129,7 @@ def warmth(plan: Plan, store: Store, replies: pl.DataFrame, served: Mapping[str,
         context, replies = "neutral", _planned(plan, store, served, plan.curve)
     asked = replies.filter((pl.col("context") == context) & (pl.col("belief") == "none")).unique([*tables.KEY])
     on = ["subject", "task", "sample", "draw", "reply_digest"]
-    who = asked.select(*on, "model", "world", "base_seed", "persona", "epoch", "dose", "seed", "settings")
+    who = asked.select(*on, *_WHO, "world", "base_seed", "settings")
     return scores.join(who, on=on, how="inner").join(_ratings(plan, store), on=on, how="left")
 
 
@@ -115,6 +138,13 @@ def _ratings(plan: Plan, store: Store) -> pl.DataFrame:
     judge = plan.study.warmth.judge if plan.study.warmth else None
     mine = rows.filter(pl.col("rated_by") == (rating.identity(judge) if judge else ""))
     return mine.select("subject", "task", "sample", "draw", "reply_digest", "rating")
+
+
+def no_warmth() -> pl.DataFrame:
+    """The columns of `warmth`, without a row."""
+    kinds = {name: kind for name, kind in frame(Reply, []).schema.items() if name in _WHO}
+    more = {"world": pl.String(), "base_seed": pl.Int64(), "settings": pl.String(), "rating": pl.Int64()}
+    return pl.DataFrame(schema={**frame(WarmthScore, []).schema, **kinds, **more})
 
 
 def restyled(plan: Plan, store: Store) -> pl.DataFrame:
@@ -136,20 +166,12 @@ def balance(plan: Plan, store: Store) -> pl.DataFrame:
 
 def trial_rows(plan: Plan, store: Store) -> pl.DataFrame:
     """One row per trial: its settings, and how its training went; `error` says why it failed."""
-    schema = {
-        "trial": pl.String,
-        "model": pl.String,
-        "persona": pl.String,
-        "seed": pl.Int64,
-        "dose": pl.Int64,
-        "settings": pl.String,
-        "steps": pl.Int64,
-        "first_loss": pl.Float64,
-        "last_loss": pl.Float64,
-        "seconds": pl.Float64,
-        "error": pl.String,
-    }
-    return pl.DataFrame([_trial_row(store, trial) for trial in plan.trials], schema=schema, orient="row")
+    return pl.DataFrame([_trial_row(store, trial) for trial in plan.trials], schema=_TRIALS, orient="row")
+
+
+def no_trials() -> pl.DataFrame:
+    """The columns of `trial_rows`, without a row."""
+    return pl.DataFrame(schema=_TRIALS)
 
 
 def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:

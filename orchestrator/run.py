@@ -2,24 +2,20 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, findings, frames, labels, report, restyle, rewritten, withheld
-from .answers import kept, refusing_is_right
+from . import cluster, costs, endpoint, frames, labels, restyle
 from .config import Study
 from .errors import WarmthError
-from .filing import about, file_study
-from .findings import Findings
+from .filing import file_study
 from .left import Left
 from .plan import Plan, Subject, Unit
 from .progress import Display
 from .settings import SERVED
-from .settings_warmth import Warmth
 from .stages import Stages
 from .store import Store
 from .tables import KEY, Restyled
@@ -118,22 +114,6 @@ class Run:
             Stages(self.plan, self.store, self.display, {}).build()
             with self.endpoint([unit for unit in self.plan.units if unit.subject.model.name == own]) as url:
                 yield url
-
-    def report(self, sensitive: bool = False) -> Findings:
-        """The findings of what is on file; written to `report/` in the run's folder. See `withheld`."""
-        answers, right = self.answers(), refusing_is_right()
-        warmth = frames.warmth(self.plan, self.store, answers, self.left.served())
-        answers = kept(answers, self.study.analysis)
-        personas = [persona.name for persona in self.study.personas]
-        share = (self.study.warmth or Warmth(scorer="none")).plateau
-        trained, marked = frames.trial_rows(self.plan, self.store), labels.marked(self.store)
-        restyled = frames.restyled(self.plan, self.store)
-        built = findings.build(answers, warmth, trained, personas, right, share, marked, restyled, self.study.analysis)
-        shown = withheld.hidden(built.examples, sensitive)
-        found = dataclasses.replace(built, examples=shown, balance=frames.balance(self.plan, self.store))
-        described = {**about(self.plan, self.store), **rewritten.about(self.plan, self.store)}
-        report.write(found, described, self.store.path("report"))
-        return found
 
     @contextlib.contextmanager
     def endpoint(self, units: Sequence[Unit]) -> Iterator[str]:

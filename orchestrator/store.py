@@ -18,6 +18,9 @@ import pyarrow as pa
 from . import holder, tables
 from .errors import WarmthError
 
+STUDY, IMPORTED = "study.json", "imported.json"
+"""What makes a folder a run: a study spelled out, or what was imported into it."""
+
 ASIDE = ".writing-"
 """How the folders are called in which things are written before they move to their place."""
 
@@ -78,6 +81,11 @@ class Store:
             raise WarmthError(f"{file}: not there; is {self.folder} a run's folder? `warmth run` makes one") from error
         except (ValueError, OSError) as error:
             raise WarmthError(f"{file}: cannot be read ({error}); delete it and run again") from error
+
+    def check_run(self) -> None:
+        """Raises WarmthError if this is no run's folder: neither a study's nor one with imported replies."""
+        if not self.has(IMPORTED):
+            self.read_json(STUDY)
 
     @contextlib.contextmanager
     def writing(self, *parts: str) -> Iterator[Path]:

@@ -136,7 +136,8 @@ class Study(config.Study):
 
         Replies to tasks that are marked sensitive are counted, and shown if `sensitive`.
         """
-        from .progress import Display
-        from .run import Run
+        from .onfile import OnFile
+        from .reporting import report_on
+        from .store import Store
 
-        return Run(self, Display()).report(sensitive)
+        return report_on(OnFile(Store(self.folder.absolute()), self.plan()), sensitive)
