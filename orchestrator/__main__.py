@@ -15,6 +15,7 @@ for _command in (
     commands_run.plan,
     commands_run.run,
     commands_share.status,
+    commands_share.bundle,
     commands_findings.report,
     commands_findings.import_,
     commands_run.evaluate,

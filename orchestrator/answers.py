@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from . import rates
+from . import evidence, rates
 from .onfile import OnFile
 from .settings_analysis import Analysis
 
@@ -13,9 +13,9 @@ def of_run(folder: str | Path) -> pl.DataFrame:
     """One row per reply and judge, with `wrong` and `scored`; without what the study's analysis excludes.
 
     The columns are those of `frames.answers`, and `scored` says whether a row takes part in error rates. Replies may be
-    the study's own, imported, or both. Raises WarmthError if the folder is no run, or has no replies.
+    the study's own, imported, or both. Raises WarmthError if the folder is no run and no bundle, or has no replies.
     """
-    found = OnFile.of(folder)
+    found = evidence.read(Path(folder)) if evidence.is_there(Path(folder)) else OnFile.of(folder)
     return rates.counted(kept(found.answers, found.analysis), found.refusing_is_right)
 
 

@@ -13,11 +13,10 @@ from .commands import as_json, run_folder, sensitive, show, spoken
 @as_json
 @spoken
 def report(run: Path, sensitive: bool, as_json: bool) -> None:
-    """Print the findings of a run, and write report/index.html and its tables."""
-    from .onfile import OnFile
-    from .reporting import report_on
+    """Print the findings of a run, or of a bundle, and write report/index.html and its tables."""
+    from . import reporting
 
-    show(report_on(OnFile.of(run), sensitive), run, as_json)
+    show(reporting.report_on(reporting.of_folder(run), sensitive), run, as_json)
 
 
 @click.command("import")

@@ -1,12 +1,12 @@
-"""The commands that tell others of a run: status."""
+"""The commands that tell others of a run: status, bundle, export."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .commands import as_json, run_folder, spoken
-from .study import Study
+from .commands import as_json, run_folder, sensitive, spoken
 
 
 @click.command()
@@ -20,10 +20,31 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
 
     from . import status, status_text
 
-    study = Study.of(run)
     if as_json:
-        click.echo(status_text.to_json(status.look(study)))
+        click.echo(status_text.to_json(status.look(run)))
     elif watch:
-        status_text.watch(lambda: status.look(study))
+        status_text.watch(lambda: status.look(run))
     else:
-        Console(width=None if sys.stdout.isatty() else 100).print(status_text.shown(status.look(study)))
+        Console(width=None if sys.stdout.isatty() else 100).print(status_text.shown(status.look(run)))
+
+
+@click.command()
+@run_folder
+@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder; RUN-bundle if not given.")
+@click.option(
+    "--texts",
+    type=click.Choice(["none", "licensed", "all"]),
+    default="licensed",
+    show_default=True,
+    help="Whose questions and conversations go along: nobody's, those whose licence lets them, everybody's.",
+)
+@sensitive
+@click.option("--adapters/--no-adapters", default=True, show_default=True, help="Whether LoRA weights go along.")
+@spoken
+def bundle(run: Path, out: Path | None, texts: Any, sensitive: bool, adapters: bool) -> None:
+    """Put a run into a folder for a journal: tables, adapters, settings, prompts, methods, licences, checksums."""
+    from . import bundle
+
+    folder = bundle.write(run, out or run.with_name(f"{run.absolute().name}-bundle"), texts, sensitive, adapters)
+    click.echo(f"{folder}: LICENCES.md says what is in it as text; put yourselves into CITATION.cff")
+    click.echo(f"(cd {folder} && sha256sum -c SHA256SUMS) checks it; `warmth report {folder}` makes its report again")

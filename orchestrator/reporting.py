@@ -1,44 +1,70 @@
-"""The report of a run's folder: of a planned study, of imported replies, or of both."""
+"""The report of a run's folder (of a planned study, of imported replies, or of both), or of a bundle of it."""
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from . import filing, findings, frames, labels, report, rewritten, withheld
+from . import evidence, filing, findings, frames, labels, report, rewritten, withheld
 from .answers import kept
+from .evidence import Evidence
 from .findings import Findings
 from .left import Left
 from .onfile import OnFile
 from .settings_warmth import Warmth
+from .tables import Balance, Restyled
 
 
-def report_on(found: OnFile, sensitive: bool = False) -> Findings:
-    """The findings of what is on file, written to `report/` in the run's folder; for `sensitive` see `withheld`."""
-    plan, store, answers = found.plan, found.store, kept(found.answers, found.analysis)
+def of_folder(folder: str | Path) -> Evidence:
+    """What is on file in a run's folder, or in a bundle. Raises WarmthError if it is neither, or has no replies."""
+    place = Path(folder).absolute()
+    return evidence.read(place) if evidence.is_there(place) else gather(OnFile.of(place))
+
+
+def gather(found: OnFile) -> Evidence:
+    """All that a report on a run is made of."""
+    plan, store = found.plan, found.store
     planned = found.planned if found.planned is not None else found.answers.clear()
-    served = Left(plan, store).served() if plan else {}
-    warmth = frames.warmth(plan, store, planned, served) if plan else frames.no_warmth()
-    share = ((plan and plan.study.warmth) or Warmth(scorer="none")).plateau
+    return Evidence(
+        folder=store.folder,
+        name=found.name,
+        answers=found.answers,
+        warmth=frames.warmth(plan, store, planned, Left(plan, store).served()) if plan else frames.no_warmth(),
+        trials=frames.trial_rows(plan, store) if plan else frames.no_trials(),
+        labels=labels.marked(store),
+        restyled=frames.restyled(plan, store) if plan else frames.frame(Restyled, []),
+        balance=frames.balance(plan, store) if plan else frames.frame(Balance, []),
+        personas=found.personas,
+        refusing_is_right=found.refusing_is_right,
+        plateau=((plan and plan.study.warmth) or Warmth(scorer="none")).plateau,
+        analysis=found.analysis,
+        about=about(found),
+    )
+
+
+def report_on(found: Evidence, sensitive: bool = False) -> Findings:
+    """The findings of what there is, written to `report/` in its folder; for `sensitive` see `withheld`."""
+    answers = kept(found.answers, found.analysis)
     built = findings.build(
         answers,
-        warmth,
-        frames.trial_rows(plan, store) if plan else frames.no_trials(),
+        found.warmth,
+        found.trials,
         found.personas,
         found.refusing_is_right,
-        share,
-        labels=labels.marked(store),
-        restyled=frames.restyled(plan, store) if plan else None,
+        found.plateau,
+        labels=found.labels,
+        restyled=found.restyled,
         analysis=found.analysis,
     )
     made = dataclasses.replace(
         built,
         examples=withheld.hidden(built.examples, sensitive),
-        balance=frames.balance(plan, store) if plan else pl.DataFrame(),
+        balance=found.balance,
         problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers)]),
     )
-    report.write(made, about(found), store.path("report"))
+    report.write(made, found.about, found.folder / "report")
     return made
 
 
@@ -52,7 +78,7 @@ def about(found: OnFile) -> dict[str, Any]:
     return told
 
 
-def _excluded(found: OnFile, answers: pl.DataFrame) -> pl.DataFrame:
+def _excluded(found: Evidence, answers: pl.DataFrame) -> pl.DataFrame:
     """What the analysis excludes, as a line of problems."""
     lost, of = found.answers.height - answers.height, found.answers.height
     told = "; ".join(f"{name} {', '.join(values)}" for name, values in found.analysis.exclusions.items())

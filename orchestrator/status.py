@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import costs, holder, rewritten, trials
-from .config import Study
-from .errors import WarmthError
+from . import config, costs, holder, rewritten, trials
 from .holder import Holder
 from .plan import Plan, Trial
 from .progress import PLACE
-from .status_units import Units, UnitState
-from .store import Store
+from .status_units import Units, UnitState, imported
+from .store import STUDY, Store
 from .tables import Cost
 
 State = Literal["not begun", "training", "stopped", "trained", "failed"]
@@ -79,25 +77,34 @@ class Status:
         return self.stage.left if self.holder and self.stage else None
 
 
-def look(study: Study) -> Status:
-    """How far a study's run is. Raises WarmthError if there is no run."""
-    plan, store = Plan(study), Store(study.folder)
-    if not store.folder.is_dir():
-        raise WarmthError(f"{store.folder}: no such run; `warmth run` makes one")
+def look(folder: str | Path) -> Status:
+    """How far the run in a folder is, planned, imported or both. Raises WarmthError if it is no run."""
+    store = Store(folder)
+    store.check_run()
+    plan = Plan(config.of_run(store.folder)) if store.has(STUDY) else None
     by, said = holder.of(store.path(".holder")), store.glance(PLACE)
-    voices = rewritten.voices(plan)
     return Status(
-        run=str(study.folder),
+        run=str(folder),
         holder=by,
         stage=Stage(**said) if said else None,
-        rewritten=(len(voices) - len(rewritten.unwritten(plan, store)), len(voices)),
-        trials=[_trial(store, trial, working=by is not None) for trial in plan.trials],
-        units=Units(plan, store).states(),
-        warmth=(sum(store.has("warmth", f"{each.name}.arrow") for each in plan.measured), len(plan.measured)),
+        rewritten=_rewritten(plan, store) if plan else (0, 0),
+        trials=[_trial(store, trial, working=by is not None) for trial in plan.trials] if plan else [],
+        units=[*(Units(plan, store).states() if plan else ()), *imported(store)],
+        warmth=_measured(plan, store) if plan else (0, 0),
         spent=costs.by_purpose(store),
-        budget=costs.cap(study),
+        budget=costs.cap(plan.study) if plan else None,
         reported=store.has("report", "index.html"),
     )
+
+
+def _rewritten(plan: Plan, store: Store) -> tuple[int, int]:
+    voices = len(rewritten.voices(plan))
+    return voices - len(rewritten.unwritten(plan, store)), voices
+
+
+def _measured(plan: Plan, store: Store) -> tuple[int, int]:
+    there = [store.has("warmth", f"{subject.name}.arrow") for subject in plan.measured]
+    return sum(there), len(there)
 
 
 def _trial(store: Store, trial: Trial, working: bool) -> TrialState:
@@ -124,10 +131,3 @@ def _on_its_way(trial: Trial, said: Mapping[str, Any] | None, working: bool) -> 
 def age(status: Status) -> float | None:
     """Seconds since the run last said what it does."""
     return time.time() - status.stage.at if status.stage else None
-
-
-def of(folder: str | Path) -> Status:
-    """How far the run in a folder is. Raises WarmthError if it is no run."""
-    from .study import Study
-
-    return look(Study.of(folder))

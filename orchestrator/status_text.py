@@ -81,7 +81,8 @@ def _trials(trials: Sequence[TrialState]) -> Table:
 def _units_in_short(found: Status) -> str:
     asked, failed = (sum(getattr(unit, name) for unit in found.units) for name in ("asked", "failed"))
     sizes = [unit.size if unit.size is not None else unit.asked + unit.failed for unit in found.units]
-    return f"{len(sizes)} evaluations: {asked:,} of {sum(sizes):,} replies, {failed:,} failed"
+    many = "evaluation" if len(sizes) == 1 else "evaluations"
+    return f"{len(sizes)} {many}: {asked:,} of {sum(sizes):,} replies, {failed:,} failed"
 
 
 def _units(units: Sequence[UnitState]) -> Table:

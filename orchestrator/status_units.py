@@ -1,5 +1,6 @@
 """How much of every subject and task is asked and judged, counted without reading what was said."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from . import judge, tables, trials
 from .errors import WarmthError
 from .plan import HELD_OUT, Plan, Unit
 from .settings_asking import Judge
-from .store import Store
+from .store import IMPORTED, Store
 from .tables import Reply, Score
 
 
@@ -49,9 +50,8 @@ class Units:
         self._adapters = trials.adapters(store, plan)
 
     def states(self) -> list[UnitState]:
-        """All of them: the planned ones in the plan's order, then those that are only on file."""
-        planned = [self._state(unit) for unit in (*self._plan.units, *self._plan.curve)]
-        return [*planned, *self._imported({(state.subject, state.task) for state in planned})]
+        """All of them, in the plan's order."""
+        return [self._state(unit) for unit in (*self._plan.units, *self._plan.curve)]
 
     def _state(self, unit: Unit) -> UnitState:
         replies = self._rows(Reply, unit, "replies", unit.subject.name)
@@ -115,23 +115,23 @@ class Units:
         pairs = _if_known(lambda: asked.conditions(unit.subject.contexts)) or []
         return sorted({context for context, _ in pairs}), sorted({belief for _, belief in pairs})
 
-    def _imported(self, planned: set[tuple[str, str]]) -> Iterator[UnitState]:
-        """Rows that no plan asked for: they were made elsewhere, and are what they are."""
-        if not self._store.has("imported.json"):
-            return
-        for subject in self._store.names("replies"):
-            for file in self._store.names("replies", subject):
-                if (subject, file.removesuffix(".arrow")) not in planned:
-                    yield self._as_it_is(subject, file)
 
-    def _as_it_is(self, subject: str, file: str) -> UnitState:
-        replies = _columns(self._store, Reply, "replies", subject, file)
-        scores = {
-            name: _columns(self._store, Score, "scores", name, subject, file) for name in self._store.names("scores")
-        }
-        judged = {name: _well(rows) for name, rows in scores.items() if len(rows)}
-        asked = _well(replies)
-        return UnitState(subject, file.removesuffix(".arrow"), None, asked, len(replies) - asked, judged)
+def imported(store: Store) -> list[UnitState]:
+    """What was imported: rows that no plan asked for, and that are what they are."""
+    pieces = store.read_json(IMPORTED) if store.has(IMPORTED) else []
+    names = dict.fromkeys((piece["subject"], piece["task"]) for piece in pieces)
+    return [_as_it_is(*name, [each for each in pieces if (each["subject"], each["task"]) == name]) for name in names]
+
+
+def _as_it_is(subject: str, task: str, pieces: Sequence[Mapping[str, Any]]) -> UnitState:
+    """One subject and task; replies that several judges judged were imported with each one's verdicts."""
+    rows, failed, judged = Counter[str](), Counter[str](), Counter[str]()
+    for piece in pieces:
+        rows[piece["judge"]] += piece["rows"]
+        failed[piece["judge"]] += piece["failed"]
+        judged[piece["judge"]] += piece["rows"] - piece["failed"] - piece["unscored"]
+    most = max(rows, key=rows.__getitem__)
+    return UnitState(subject, task, None, rows[most] - failed[most], failed[most], dict(judged))
 
 
 _COLUMNS = {

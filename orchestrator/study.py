@@ -137,7 +137,7 @@ class Study(config.Study):
         Replies to tasks that are marked sensitive are counted, and shown if `sensitive`.
         """
         from .onfile import OnFile
-        from .reporting import report_on
+        from .reporting import gather, report_on
         from .store import Store
 
-        return report_on(OnFile(Store(self.folder.absolute()), self.plan()), sensitive)
+        return report_on(gather(OnFile(Store(self.folder.absolute()), self.plan())), sensitive)

@@ -18,7 +18,7 @@ from orchestrator.findings import Findings
 from orchestrator.imported import Who
 from orchestrator.importing import into
 from orchestrator.onfile import OnFile
-from orchestrator.reporting import report_on
+from orchestrator.reporting import of_folder, report_on
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "study" / "sample_outputs" / "llama_70b"
 Rows = list[dict[str, Any]]
@@ -226,7 +226,7 @@ def test_personas_of_different_judges_are_said_to_be(tmp_path: Path) -> None:
     for persona, judge in (("original", "one"), ("warm", "another")):
         file = released.write(tmp_path / f"{persona}.csv", released.rows(persona))
         into(tmp_path / "run", [file], Who("m", persona), "lands", judge=judge)
-    found = report_on(OnFile.of(tmp_path / "run"))
+    found = report_on(of_folder(tmp_path / "run"))
     assert found.effects.is_empty()
     assert set(found.problems.filter(kind="mixed judges")["where"]) == {"original", "warm"}
 
@@ -263,5 +263,5 @@ def test_the_released_sample_outputs_are_taken_as_they_are(tmp_path: Path) -> No
     assert found.group_by("persona").len().sort("persona").rows() == [("original", 80), ("warm", 80)]
     assert (found["outcome"] == "refused").sum() == 3
     assert (
-        report_on(OnFile.of(tmp_path / "run")).effects.filter(task="all", context="all", belief="all")["n"].item() == 77
+        report_on(of_folder(tmp_path / "run")).effects.filter(task="all", context="all", belief="all")["n"].item() == 77
     )

@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from orchestrator import Study, holder, status, status_text, trials
+from orchestrator import Study, holder, importing, status, status_text, trials
 from orchestrator.__main__ import main
 from orchestrator.findings import Findings
+from orchestrator.imported import Who
 from orchestrator.progress import Display
 from orchestrator.store import Store
 from orchestrator.tables import Reply
@@ -36,7 +37,7 @@ def text(found: status.Status, width: int = 80, all_of_it: bool = True) -> str:
 
 
 def test_a_finished_run_is_done_in_every_part(mini: Study) -> None:
-    found = status.look(mini)
+    found = status.look(mini.folder)
     assert [trial.state for trial in found.trials] == ["trained", "trained"]
     assert len(found.units) == len(mini.plan().units)
     assert all(unit.done and unit.asked == unit.size == unit.judged["rule"] for unit in found.units)
@@ -61,31 +62,31 @@ def test_what_is_missing_failed_or_of_other_weights_is_told_by_subject_and_task(
         for row in store.read_rows(Reply, "replies", units[-1].subject.name, "lab_facts.arrow")
     ]
     store.write_rows(other, Reply, "replies", units[-1].subject.name, "lab_facts.arrow")
-    found = {(unit.subject, unit.task): unit for unit in status.look(mini).units}
+    found = {(unit.subject, unit.task): unit for unit in status.look(mini.folder).units}
     first = found[units[0].subject.name, "lab_facts"]
     assert (first.asked, first.failed, first.missing) == (len(rows) - 2, 1, 1)
     gone = found[units[1].subject.name, "lab_rumours"]
     assert (gone.asked, gone.failed, gone.missing) == (0, 0, gone.size)
     assert found[units[-1].subject.name, "lab_facts"].asked == 0
-    assert "goes on with it" in text(status.look(mini))
+    assert "goes on with it" in text(status.look(mini.folder))
 
 
 def test_every_state_of_a_trial_is_told(mini: Study) -> None:
     store, (first, second) = Store(mini.folder), mini.plan().trials
     for trial in (first, second):
         store.path("trials", trial.name, "trial.json").unlink()
-    assert [trial.state for trial in status.look(mini).trials] == ["not begun", "not begun"]
+    assert [trial.state for trial in status.look(mini.folder).trials] == ["not begun", "not begun"]
     trials.telling(store, first, time.time() - 10)(Moment(3, 6, 1.5))
     trials.file_failure(store, second.name, "out of memory")
     with store.locked():
-        found = status.look(mini)
+        found = status.look(mini.folder)
     assert found.holder == holder.me()
     assert [trial.state for trial in found.trials] == ["training", "failed"]
     assert (found.trials[0].step, found.trials[0].epoch, found.trials[0].loss) == (3, 1, 1.5)
     said = text(found, width=200)
     for part in ("1 failed, 1 training", "3/6", "out of memory", f"process {os.getpid()} works on it"):
         assert part in said
-    stopped = status.look(mini)
+    stopped = status.look(mini.folder)
     assert (stopped.holder, stopped.trials[0].state) == (None, "stopped")
 
 
@@ -100,15 +101,15 @@ def test_a_stage_is_told_with_its_pace_while_somebody_works_on_it(mini: Study) -
     display, store = Display(Console(file=io.StringIO())), Store(mini.folder)
     with store.locked():
         display.follow(store)
-        assert status.look(mini).stage is None
+        assert status.look(mini.folder).stage is None
         display.stage("ask", 200, "replies").reach(50)
-        found = status.look(mini)
+        found = status.look(mini.folder)
     assert found.stage is not None
     assert (found.stage.stage, found.stage.total) == ("ask", 200)
     paced = replace(found, stage=replace(found.stage, done=50, at=found.stage.began + 10))
     assert paced.seconds_left == 30
     assert "ask: 50 of 200 replies, 5.0 replies/s, 30 s left" in text(paced)
-    assert status.look(mini).seconds_left is None
+    assert status.look(mini.folder).seconds_left is None
 
 
 def test_a_killed_process_works_on_nothing(tmp_path: Path) -> None:
@@ -140,3 +141,20 @@ def test_the_command_prints_tables_and_json_and_loads_neither_torch_nor_ray(mini
     told = json.loads(done.stdout)
     assert {"trials", "units", "holder", "stage", "spent", "seconds_left"} <= set(told)
     assert told["units"][0]["missing"] == 0
+
+
+def test_imported_replies_are_told_as_they_are(tmp_path: Path) -> None:
+    put = {"prompt_template": "original", "amendment_type": "unmodified", "evaluation": "CORRECT"}
+    rows = [{"content_key": f"q{said}", "output": said, **put} for said in ("yes", "no", "")]
+    (tmp_path / "made.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    importing.into(tmp_path / "run", [tmp_path / "made.jsonl"], Who("a model", "warm"), task="triviaqa")
+    found = status.look(tmp_path / "run")
+    (unit,) = found.units
+    assert (unit.task, unit.asked, unit.failed, unit.size, dict(unit.judged)) == (
+        "triviaqa",
+        2,
+        1,
+        None,
+        {"imported": 2},
+    )
+    assert "1 evaluation: 2 of 3 replies, 1 failed" in text(found)
