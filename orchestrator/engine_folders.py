@@ -1,30 +1,47 @@
-"""Adapters as they lie on disk: one folder each, in the layout PEFT writes, the folder's name being the adapter's."""
+"""Adapters as they lie on disk: one folder each, in the layout PEFT writes, the folder's name being the adapter's.
 
+A name ends in twelve digits of the SHA-256 of what the adapter computes: its weights, and its settings but for where
+its base lies, which is elsewhere on another machine. So a name never means other bytes, and bytes that are not those
+of their name are not served. Nothing is opened that is a link, or lies outside the adapters' folder.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from .engine import UnknownModel
+from .engine import RequestError, UnknownModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BASE = "base_model_name_or_path"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-([0-9a-f]{12})")
+"""An adapter's name; the group is its digest."""
+
+
+def named(subject: str, digest: str) -> str:
+    """What an adapter is called: whose it is, and what it is."""
+    return f"{subject}-{digest[:12]}"
 
 
 def folder_of(adapters: str, name: str) -> Path:
-    """Where the adapter of this name lies. Raises UnknownModel for a name that is not one folder's name."""
-    if not name or name in (".", "..") or Path(name).name != name:
+    """Where the adapter of this name lies. Raises UnknownModel for what is no adapter's name, and for a link."""
+    folder = Path(adapters) / name
+    if not NAME.fullmatch(name) or folder.is_symlink():
         raise UnknownModel(f"{name!r} is no adapter's name", "model")
-    return Path(adapters) / name
+    return folder
 
 
 def base_of(folder: Path) -> str | None:
     """The base model an adapter's folder names as its own; None where the folder holds no whole adapter."""
-    if not (folder / WEIGHTS).exists():
+    if not (folder / WEIGHTS).is_file():
         return None
     try:
-        config = json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
+        return str(json.loads(_bytes(folder / CONFIG))[BASE])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return str(config["base_model_name_or_path"])
 
 
 def same_base(one: str, other: str) -> bool:
@@ -35,5 +52,46 @@ def same_base(one: str, other: str) -> bool:
 def adapters_in(folder: str) -> Iterator[tuple[str, str]]:
     """The name and the base of every adapter in a folder, by name; the folder may not exist yet."""
     for child in sorted(Path(folder).glob("*")):
-        if base := base_of(child):
+        if NAME.fullmatch(child.name) and not child.is_symlink() and (base := base_of(child)):
             yield child.name, base
+
+
+def read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """An adapter's settings and its weights, as they were read and found to be those of its name.
+
+    Raises RequestError for bytes that are not. They are read once, so that none can change between check and use.
+    """
+    try:
+        weights, config = _bytes(folder / WEIGHTS), json.loads(_bytes(folder / CONFIG))
+        found = _digest(config, weights)
+    except (OSError, ValueError, TypeError) as error:
+        raise RequestError(f"adapter {folder.name} cannot be read ({error}); train it again", "model") from error
+    wanted = NAME.fullmatch(folder.name)
+    if wanted is None or not found.startswith(wanted[1]):
+        raise RequestError(
+            f"adapter {folder.name} holds other bytes than its name says (their SHA-256 begins {found[:12]}); "
+            "delete its folder and run again",
+            "model",
+        )
+    return config, weights
+
+
+def digest(folder: Path) -> str:
+    """The SHA-256 of what an adapter computes."""
+    return _digest(json.loads(_bytes(folder / CONFIG)), _bytes(folder / WEIGHTS))
+
+
+def _digest(config: Mapping[str, Any], weights: bytes) -> str:
+    """PEFT writes sets as lists in any order, and they are sets still."""
+    told = {
+        key: sorted(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
+        for key, value in config.items()
+        if key != BASE
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode() + b"\0" + weights).hexdigest()
+
+
+def _bytes(file: Path) -> bytes:
+    """A file's content. Raises OSError for a link, wherever it leads."""
+    with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as source:
+        return source.read()

@@ -3,7 +3,6 @@
 Hu et al. 2021, https://arxiv.org/abs/2106.09685: a layer y = Wx becomes y = Wx + (alpha / r) B A x.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
 from torch import nn
 
-from .engine_folders import CONFIG, WEIGHTS, same_base
-from .errors import WarmthError
+from . import engine_folders
+from .engine import RequestError
+from .engine_folders import BASE, same_base
 
 # Settings of PEFT that change what an adapter computes; anything but empty or false would be served wrongly.
 UNSUPPORTED = (
@@ -28,6 +29,8 @@ KEY = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A [r, in] and (alpha / r) B [out, r] of one layer."""
+Sizes = Mapping[str, tuple[int, int]]
+"""What goes into and comes out of every linear layer of a base model, by the layer's name."""
 
 
 @dataclass(frozen=True)
@@ -38,35 +41,74 @@ class Adapter:
     layers: Mapping[str, Pair]
 
 
-def load(folder: Path, base: str, device: str, dtype: torch.dtype) -> Adapter:
-    """Reads a folder as PEFT writes it. Raises WarmthError naming the folder where it is not a plain LoRA of `base`."""
-    config = json.loads((folder / CONFIG).read_text())
+def sizes(model: nn.Module) -> Sizes:
+    """The linear layers of a model, which are all that an adapter may change."""
+    linear = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear))
+    return {name: (layer.in_features, layer.out_features) for name, layer in linear}
+
+
+def load(folder: Path, base: str, known: Sizes, dtype: torch.dtype, device: str) -> Adapter:
+    """An adapter as PEFT writes it, ready to be served.
+
+    Raises RequestError naming it where its bytes are not those of its name, where it is not a plain LoRA of `base` and
+    of layers like the `known` ones, or where a weight is no number.
+    """
+    config, weights = engine_folders.read(folder)
     _refuse_unsupported(folder, config, base)
     pairs: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in load_file(folder / WEIGHTS, device=device).items():
+    for key, tensor in _tensors(folder, weights).items():
         match = KEY.fullmatch(key)
         if not match:
-            raise WarmthError(f"{folder / WEIGHTS}: {key} is not a LoRA weight of a linear layer; train without it")
+            raise _unfit(folder, f"{key} is not a LoRA weight of a linear layer; train without it")
         pairs.setdefault(match[1], {})[match[2]] = tensor
-    layers = {name: _scaled(pair["A"], pair["B"], config["lora_alpha"], dtype) for name, pair in pairs.items()}
-    return Adapter(max(down.shape[0] for down, _ in layers.values()), layers)
+    ranks = {config["r"], *(config.get("rank_pattern") or {}).values()}
+    layers = {name: _pair(folder, name, pair, known, ranks) for name, pair in pairs.items()}
+    if not layers:
+        raise _unfit(folder, "it has no weights; train it again")
+    scaled = {name: _scaled(*pair, config["lora_alpha"], dtype, device) for name, pair in layers.items()}
+    return Adapter(max(down.shape[0] for down, _ in layers.values()), scaled)
+
+
+def _unfit(folder: Path, why: str) -> RequestError:
+    return RequestError(f"adapter {folder.name} is not served: {why}", "model")
 
 
 def _refuse_unsupported(folder: Path, config: Mapping[str, Any], base: str) -> None:
-    place = folder / CONFIG
-    if not same_base(str(config["base_model_name_or_path"]), base):
-        raise WarmthError(f"{place}: this adapter's base is {config['base_model_name_or_path']}, not {base}")
+    if not same_base(str(config[BASE]), base):
+        raise _unfit(folder, f"its base is {config[BASE]}, not {base}")
     if config["peft_type"] != "LORA":
-        raise WarmthError(f"{place}: peft_type {config['peft_type']} is not served; train with LORA")
+        raise _unfit(folder, f"peft_type {config['peft_type']}; train with LORA")
     wrong = [name for name in UNSUPPORTED if config.get(name)]
     if config.get("bias", "none") != "none":
         wrong.append("bias")
     if wrong:
-        raise WarmthError(f"{place}: {', '.join(wrong)} is not served; train without")
+        raise _unfit(folder, f"{', '.join(wrong)} cannot be; train without")
 
 
-def _scaled(down: torch.Tensor, up: torch.Tensor, alpha: float, dtype: torch.dtype) -> Pair:
-    return down.to(dtype), (up * (alpha / down.shape[0])).to(dtype)
+def _tensors(folder: Path, weights: bytes) -> dict[str, torch.Tensor]:
+    try:
+        found = tensors_of(weights)
+    except SafetensorError as error:
+        raise _unfit(folder, f"its weights are damaged ({error}); train it again") from error
+    broken = [name for name, tensor in found.items() if not tensor.isfinite().all()]
+    if broken:
+        raise _unfit(folder, f"{broken[0]} holds what is no number: its training diverged; lower the learning rate")
+    return found
+
+
+def _pair(folder: Path, name: str, pair: Mapping[str, torch.Tensor], known: Sizes, ranks: set[int]) -> Pair:
+    """A layer's A and B. What does not fit would only be found out in a batch, at the cost of everyone else in it."""
+    if name not in known:
+        raise _unfit(folder, f"it changes {name}, which is no linear layer of its base")
+    shapes = {side: tuple(tensor.shape) for side, tensor in pair.items()}
+    wide, high = known[name]
+    if not any(shapes == {"A": (rank, wide), "B": (high, rank)} for rank in ranks):
+        raise _unfit(folder, f"the weights of {name} are {shapes}, not of rank {sorted(ranks)} for {wide} x {high}")
+    return pair["A"], pair["B"]
+
+
+def _scaled(down: torch.Tensor, up: torch.Tensor, alpha: float, dtype: torch.dtype, device: str) -> Pair:
+    return down.to(device, dtype), (up * (alpha / down.shape[0])).to(device, dtype)
 
 
 class Bench:
@@ -108,8 +150,7 @@ class Bench:
     def _replace(self, name: str) -> "LoraLinear":
         parent, _, child = name.rpartition(".")
         linear = self._model.get_submodule(name)
-        if not isinstance(linear, nn.Linear):
-            raise WarmthError(f"an adapter changes {name}, which is a {type(linear).__name__}; only Linear is served")
+        assert isinstance(linear, nn.Linear)
         layer = LoraLinear(linear, self)
         setattr(self._model.get_submodule(parent), child, layer)
         return layer

@@ -16,7 +16,7 @@ from . import weights
 from .engine import Reply, Request, RequestError, Token, UnknownModel
 from .engine_batch import Batch, Row, Scored
 from .engine_folders import base_of, folder_of, same_base
-from .engine_lora import Adapter, load
+from .engine_lora import Adapter, load, sizes
 from .engine_sampling import Dice
 from .engine_text import Speller
 from .settings_subjects import FULL, Precision
@@ -57,7 +57,7 @@ class TransformersEngine:
         self.base, self._adapters, self._device = base, adapters, device
         self._speller = Speller(AutoTokenizer.from_pretrained(base))
         model: PreTrainedModel = weights.load(base, precision, device).eval()
-        self._dtype = weights.dtype(precision)
+        self._dtype, self._sizes = weights.dtype(precision), sizes(model)
         self.max_length = min(max_length or 1 << 30, model.config.get_text_config().max_position_embeddings)
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self._loading = asyncio.Lock()
@@ -137,7 +137,8 @@ class TransformersEngine:
                 if not self.has(name):
                     raise UnknownModel(f"{self.base} has no adapter {name!r} in {self._adapters}", "model")
                 folder = folder_of(self._adapters or "", name)
-                self._loaded[name] = await asyncio.to_thread(load, folder, self.base, self._device, self._dtype)
+                how = (self.base, self._sizes, self._dtype, self._device)
+                self._loaded[name] = await asyncio.to_thread(load, folder, *how)
             self._loaded.move_to_end(name)
             while len(self._loaded) > ADAPTERS_KEPT:
                 self._loaded.popitem(last=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from . import models, rewritten, trials
+from . import engine_folders, models, rewritten, trials
 from .plan import Plan, Trial
 from .store import Store
 
@@ -104,12 +104,12 @@ def _trial(config: dict[str, Any], plan: Plan, by_name: dict[str, Trial], folder
 
 
 def _file_adapter(store: Store, subject: str, model: Any, base: str) -> tuple[str, str]:
-    """Keep an adapter under its subject's name and its weights' SHA-256; other weights of that subject go."""
+    """Keep an adapter under its subject's name and its own SHA-256; other weights of that subject go."""
     from . import train
 
     with store.aside() as aside:
         sha = train.save(model, aside / "adapter", base)
-        name = f"{subject}-{sha[:12]}"
+        name = engine_folders.named(subject, sha)
         for old in store.names("adapters"):
             if old.startswith(f"{subject}-") and old != name:
                 shutil.rmtree(store.path("adapters", old))

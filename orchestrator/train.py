@@ -1,6 +1,5 @@
 """LoRA fine-tuning of one trial: a base model, conversations, settings, a seed; adapters come out. Knows no Ray."""
 
-import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from . import weights
+from . import engine_folders, weights
 from .errors import WarmthError
 from .settings_subjects import FULL, Precision
 from .settings_training import TrainingSettings
@@ -197,15 +196,10 @@ def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
 
 
 def save(model: PeftModel, folder: Path, base: str) -> str:
-    """Write the adapter as PEFT does and return the SHA-256 of its weights."""
+    """Write the adapter as PEFT does and return the SHA-256 of what it computes."""
     model.peft_config["default"].base_model_name_or_path = base
     model.save_pretrained(str(folder), save_embedding_layers=False)
-    return sha256(folder)
-
-
-def sha256(adapter: Path) -> str:
-    """The SHA-256 of an adapter's weights."""
-    return hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
+    return engine_folders.digest(folder)
 
 
 def versions() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from mini import SETTINGS
 from openai import OpenAI
 
-from orchestrator import Study, load, rewritten, tables, trials
+from orchestrator import Study, engine_folders, load, rewritten, tables, trials
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
 from orchestrator.progress import Display
@@ -55,14 +55,12 @@ def test_the_tables_are_arrow_files_of_their_declared_schemas(finished: tuple[St
 
 
 def test_adapters_are_what_their_names_and_trials_say(finished: tuple[Study, Findings]) -> None:
-    from orchestrator import train
-
     mini, _ = finished
     store = Store(mini.folder)
     adapters = trials.adapters(store, mini.plan())
     assert len(adapters) == 4
     for subject, adapter in adapters.items():
-        assert adapter == f"{subject}-{train.sha256(store.path('adapters', adapter))[:12]}"
+        assert adapter == engine_folders.named(subject, engine_folders.digest(store.path("adapters", adapter)))
     assert store.names("adapters") == sorted(adapters.values())
 
 

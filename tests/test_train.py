@@ -12,10 +12,11 @@ from tiny import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator import train as module
+from orchestrator.engine_folders import digest
 from orchestrator.errors import WarmthError
 from orchestrator.settings_training import TrainingSettings
 from orchestrator.tables import Chat, Turn
-from orchestrator.train import IGNORED, batches, collate, encode, save, sha256, steps_at, train
+from orchestrator.train import IGNORED, batches, collate, encode, save, steps_at, train
 
 
 def chat(name: str, *said: str) -> Chat:
@@ -55,7 +56,7 @@ def test_the_loss_falls_and_checkpoints_are_kept_at_their_steps(base: str, tmp_p
     assert len(losses) == 6
     assert losses[-1] < losses[0]
     assert list(kept) == [0.5, 1, 2]
-    assert len({sha256(folder) for folder in kept.values()}) == 3
+    assert len({digest(folder) for folder in kept.values()}) == 3
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(base: str, tmp_path: Path) -> None:
@@ -63,8 +64,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(base: str, tm
         run(base, tmp_path / str(i), seed) for i, seed in enumerate((0, 0, 1))
     )
     assert losses == again
-    assert sha256(first[2]) == sha256(second[2])
-    assert sha256(first[2]) != sha256(other[2])
+    assert digest(first[2]) == digest(second[2])
+    assert digest(first[2]) != digest(other[2])
 
 
 def test_an_adapter_is_what_peft_reads(base: str, tmp_path: Path) -> None:

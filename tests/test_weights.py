@@ -38,12 +38,10 @@ def test_a_trial_is_trained_on_weights_as_they_are_to_be_held(base: Path) -> Non
 
 
 async def test_a_model_and_its_adapter_are_served_as_they_are_to_be_held(base: Path) -> None:
-    tiny_adapter(base.parent / "adapters" / "warm", base, 1)
+    warm = tiny_adapter(base.parent / "adapters" / "warm", base, 1).name
     engine = TransformersEngine(str(base), str(base.parent / "adapters"), rows=2, precision=HALF)
     chat = [{"role": "user", "content": "hello"}]
-    said = [
-        (await engine.generate(Request(adapter, chat, max_tokens=8, temperature=0))).text for adapter in (None, "warm")
-    ]
+    said = [(await engine.generate(Request(name, chat, max_tokens=8, temperature=0))).text for name in (None, warm)]
     engine.close()
     assert all(said)
     assert said[0] != said[1]

@@ -7,6 +7,8 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from orchestrator import engine_folders
+
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -63,7 +65,7 @@ def tiny_model(
 
 
 def tiny_adapter(folder: Path, base: Path, seed: int, *, rank: int = 4) -> Path:
-    """Writes a LoRA of the base on all seven projections, with a B that is not zero."""
+    """Writes a LoRA of the base on all seven projections, with a B that is not zero; its digest joins the name."""
     torch.manual_seed(seed)
     model = get_peft_model(
         AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS)
@@ -73,4 +75,9 @@ def tiny_adapter(folder: Path, base: Path, seed: int, *, rank: int = 4) -> Path:
             if "lora_B" in name:
                 weight.normal_(std=0.1)
     model.save_pretrained(folder)
-    return folder
+    return filed(folder)
+
+
+def filed(folder: Path) -> Path:
+    """Gives an adapter's folder the name that its content deserves."""
+    return folder.rename(folder.with_name(engine_folders.named(folder.name, engine_folders.digest(folder))))
