@@ -44,6 +44,14 @@ def base_of(folder: Path) -> str | None:
         return None
 
 
+def base_named(adapters: str, name: str) -> str | None:
+    """The base of the adapter of this name; None where there is no such adapter, or could be none."""
+    try:
+        return base_of(folder_of(adapters, name))
+    except UnknownModel:
+        return None
+
+
 def same_base(one: str, other: str) -> bool:
     """Whether two names mean one model: equal, or paths to one folder."""
     return one == other or Path(one).resolve() == Path(other).resolve()

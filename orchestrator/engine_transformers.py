@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from . import weights
 from .engine import Reply, Request, RequestError, Token, UnknownModel
 from .engine_batch import Batch, Row, Scored
-from .engine_folders import base_of, folder_of, same_base
+from .engine_folders import base_named, folder_of, same_base
 from .engine_lora import Adapter, load, sizes
 from .engine_sampling import Dice
 from .engine_text import Speller
@@ -90,7 +90,7 @@ class TransformersEngine:
         """Whether this base has an adapter of this name; see `engine.Engine`."""
         if self._adapters is None:
             return False
-        base = base_of(folder_of(self._adapters, adapter))
+        base = base_named(self._adapters, adapter)
         return base is not None and same_base(base, self.base)
 
     def check_health(self) -> None:

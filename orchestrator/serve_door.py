@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from ray.serve.handle import DeploymentHandle
 
 from .engine import RequestError, UnknownModel
-from .engine_folders import adapters_in, base_of, folder_of, same_base
+from .engine_folders import adapters_in, base_named, same_base
 from .serve_model import Base, Model
 from .serve_protocol import Kind, refusal
 
@@ -73,7 +73,7 @@ class Door:
         if model in self._bases:
             return model
         if model not in self._known:
-            folder = base_of(folder_of(self._adapters(), model))
+            folder = base_named(self._adapters(), model)
             found = folder and self._base_name(folder)
             if not found:
                 raise UnknownModel(f"no model {model!r} is served; there are: {', '.join(self._names())}", "model")

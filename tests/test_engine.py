@@ -215,7 +215,7 @@ async def test_a_chat_goes_through_the_template_with_one_beginning(engine: Trans
         (Request(prompt="", special_tokens=False), "empty"),
         (Request(prompt=[1, 99999]), "token ids"),
         (ask("x", "missing-0123456789ab"), "no adapter 'missing-0123456789ab'"),
-        (ask("x", "../adapters/r0"), "no adapter's name"),
+        (ask("x", "../adapters/r0"), "no adapter '../adapters/r0'"),
     ],
 )
 async def test_what_cannot_be_answered_is_refused(engine: TransformersEngine, request_: Request, says: str) -> None:
