@@ -14,11 +14,9 @@ McCulloch 1992, section 4.3); A + B - E is the two-way clustered variance (Camer
     these adapters   other questions of this kind          m -+ t(Q - 1) sqrt(B)
     this recipe      other questions and other seeds       m -+ c sqrt(V),   V = A + max(0, B - E)
 
-    c = t(Q - 1) + (t(S - 1) - t(Q - 1)) (A / V)^(2 - 1 / (S - 1))
-
-c weighs the quantiles by how much of the variance is the seeds'. The exponent is 1 with two seeds (Cochran and Cox
-1957, on the safe side) and goes to 2 with many (the first order of Welch 1947). The degrees of freedom of Satterthwaite
-(1946) would reject 7 to 8 % of true nulls where three seeds differ more than questions do; see `benchmarks/nulls.py`.
+c lies between t(Q - 1) and t(S - 1) by the seeds' share A / V of the variance (`quantiles.weighed`). Of a t quantile
+with the degrees of freedom of Satterthwaite (1946), 7 to 8 % of true nulls would be rejected where three seeds differ
+more than questions do; `benchmarks/nulls.py` shows what is.
 """
 
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
+from . import quantiles
 from .statistics import CONFIDENCE
 
 Array = NDArray[np.float64]
@@ -128,8 +127,7 @@ def intervals(groups: pl.DataFrame, value: str, confidence: float = CONFIDENCE) 
     few, many = (_quantile(found[name], confidence) for name in ("n_seeds", "n_questions"))
     of_adapters = many * np.sqrt(_positive(question))
     variance = _positive(seed + np.maximum(question - residual, 0))
-    share = seed / variance
-    of_recipe = (many + (few - many) * share ** _exponent(found["n_seeds"])) * np.sqrt(variance)
+    of_recipe = quantiles.weighed(many, few, seed / variance, found["n_seeds"].to_numpy()) * np.sqrt(variance)
     ends = {"low": -of_adapters, "high": of_adapters, "recipe_low": -of_recipe, "recipe_high": of_recipe}
     told = pl.DataFrame({"mean": mean, **{name: mean + end for name, end in ends.items()}})
     return told.with_columns(pl.all().fill_nan(None))
@@ -139,11 +137,6 @@ def _quantile(clusters: pl.Series, confidence: float) -> Array:
     freedom = clusters.cast(pl.Float64).to_numpy() - 1
     quantile: Array = stats.t.ppf((1 + confidence) / 2, np.where(freedom > 0, freedom, np.nan))
     return quantile
-
-
-def _exponent(seeds: pl.Series) -> Array:
-    freedom = seeds.cast(pl.Float64).to_numpy() - 1
-    return 2 - 1 / np.where(freedom > 0, freedom, np.nan)
 
 
 def _positive(variance: Array) -> Array:

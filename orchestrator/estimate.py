@@ -18,6 +18,9 @@ from .settings_asking import Judge
 from .settings_subjects import Model
 from .tokens import ASSUMED, UNKNOWN, Tokens
 
+SEEDS = (1, 3, 5, 10)
+"""Numbers of training seeds that a plan says what they would find."""
+
 
 class Estimate:
     """The figures of one study."""
@@ -133,10 +136,25 @@ class Estimate:
 
         With an infinity of seeds: between the very adapters that are asked.
         """
-        questions, conditions = sum(task.questions for task in self.main), self.main[0].prompts_per_question
-        if math.isnan(questions):
+        if math.isnan(self._questions):
             return UNKNOWN
-        return power.detectable(int(questions), conditions, seeds or len(self.study.training.seeds))
+        return power.detectable(*self._design, seeds or len(self.study.training.seeds), self._assumed)
+
+    def helps_more(self, seeds: float) -> str | None:
+        """What of the two would find smaller differences, more questions or more seeds."""
+        return None if math.isnan(self._questions) else power.helps_more(*self._design, seeds, self._assumed)
+
+    @property
+    def _questions(self) -> float:
+        return sum(task.questions for task in self.main)
+
+    @property
+    def _design(self) -> tuple[int, int]:
+        return int(self._questions), self.main[0].prompts_per_question
+
+    @property
+    def _assumed(self) -> power.Assumed:
+        return power.Assumed(adapter_spread_pp=self.study.analysis.seed_spread_pp)
 
     def figures(self) -> dict[str, Any]:
         """All of it, as `warmth plan --json` prints it."""
@@ -149,7 +167,7 @@ class Estimate:
                 "personas": [persona.name for persona in self.study.personas],
                 "trials": len(self.trials),
                 "subjects": len(self.askings),
-                "questions": sum(task.questions for task in self.main),
+                "questions": self._questions,
                 "prompts_per_question": self.main[0].prompts_per_question,
                 "prompts": sum(task.questions * task.prompts_per_question for task in self.tasks.values()),
                 "replies": said.calls,
@@ -161,7 +179,8 @@ class Estimate:
                 "api_cost_usd": sum(usd.values()),
                 "detectable_effect_pp": self.detectable_pp(),
                 "detectable_effect_pp_of_these_adapters": self.detectable_pp(math.inf),
-                "detectable_effect_pp_by_seeds": {str(seeds): self.detectable_pp(seeds) for seeds in (1, 3, 5, 10)},
+                "detectable_effect_pp_by_seeds": {str(seeds): self.detectable_pp(seeds) for seeds in SEEDS},
+                "more_helps_most_by_seeds": {str(seeds): self.helps_more(seeds) for seeds in SEEDS},
                 "tasks": {name: task._asdict() for name, task in self.tasks.items()},
                 "questions_left_out": [line for each in self.put.values() for line in each.known_left_out],
                 "tokens": self._tokens(),
@@ -169,7 +188,7 @@ class Estimate:
                 "api_cost_usd_by_endpoint": usd,
                 "memory": sizes.memory(self.study),
                 "does_not_fit": sizes.does_not_fit(self.study),
-                "assumed": {**asdict(ASSUMED), **asdict(power.ASSUMED), "power": power.POWER, "alpha": power.ALPHA},
+                "assumed": {**asdict(ASSUMED), **asdict(self._assumed), "power": power.POWER, "alpha": power.ALPHA},
             }
         )
 

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from .power import ASSUMED
+
 Figures = Mapping[str, Any]
 
 WIDTH = 110
@@ -84,11 +86,22 @@ def _finds(figures: Figures) -> str:
     if effect is None:
         return "unknown"
     seeds = ", ".join(f"{value:.1f} with {n}" for n, value in by_seeds.items())
-    spread = figures["assumed"]["adapter_spread_pp"]
+    own, spread = figures["detectable_effect_pp_of_these_adapters"], figures["assumed"]["adapter_spread_pp"]
     return (
         f"differences in error of {effect:.1f} points and more, between two tuned personas of a model "
-        f"({seeds} seeds; assumed: adapters stray by {spread:g} points from seed to seed)"
+        f"({seeds} seeds; {own:.1f} if nothing is to be said of other seeds than these). "
+        f"{_helps(figures['more_helps_most_by_seeds'])} "
+        f"Assumed: adapters stray by {spread:g} points from seed to seed (the lab's: {ASSUMED.adapter_spread_pp:g}), "
+        "which one seed alone cannot show"
     )
+
+
+def _helps(by_seeds: Mapping[str, str]) -> str:
+    """What to have more of, at each number of seeds."""
+    kinds = {kind: [n for n, most in by_seeds.items() if most == kind] for kind in ("seeds", "questions")}
+    if not all(kinds.values()):
+        return f"More {next(kind for kind, held in kinds.items() if held)} help most."
+    return f"More seeds help most up to {kinds['seeds'][-1]}, more questions from {kinds['questions'][0]} on."
 
 
 def _need(need: Figures) -> str:

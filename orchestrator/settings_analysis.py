@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from .power import ASSUMED
 from .settings import Settings, Several
 
 Column = Literal["subject", "model", "persona", "task", "sample", "context", "belief", "finish_reason"]
@@ -28,6 +29,8 @@ class Analysis(Settings):
     "The primary contrast; a persona that the study does not have makes it the last one against the first."
     margin_pp: PositiveFloat = 3.0
     "Differences smaller than this, in percentage points, are as good as none: for equivalence tests and `compare`."
+    seed_spread_pp: NonNegativeFloat = ASSUMED.adapter_spread_pp
+    "Assumed by the plan: the standard deviation of error among adapters that differ by their training seed alone."
     families: Several[Within] = ("model", "task", "belief")
     "Cells that are alike in these (and in persona, baseline, epoch, dose, settings and judge) share one correction."
     exclusions: dict[Column, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)

@@ -47,7 +47,7 @@ def test_both_intervals_by_hand() -> None:
     seed, question = 1 / 3, 1.0
     many, few = stats.t.ppf(0.975, [1, 2])
     share = seed / (seed + question)
-    half = (many + (few - many) * share ** (2 - 1 / 2)) * np.sqrt(seed + question)
+    half = (many + (few - many) * np.sin(share * np.pi / 2) ** 3) * np.sqrt(seed + question)
     assert found["mean"] == 2
     assert (found["low"], found["high"]) == pytest.approx((2 - many, 2 + many))
     assert (found["recipe_low"], found["recipe_high"]) == pytest.approx((2 - half, 2 + half))
@@ -130,3 +130,34 @@ def test_every_seed_has_both_intervals_of_agreement_too() -> None:
         assert row[error] == row[agrees]
     assert row["recipe_low_pp"] < row["agrees_effect_pp"] < row["agrees_recipe_high_pp"]
     assert effects.spoken(row, "agrees").low == row["recipe_low_pp"]
+
+
+def test_level_is_kept_over_seeds_where_an_interval_over_questions_rejects_too_often() -> None:
+    random, many, seeds, questions = np.random.default_rng(6), 1500, 3, 20
+    shape = (many, seeds, questions)
+    values = random.normal(0, 0.4, shape[:2])[..., None] + random.normal(0, 1, (many, 1, questions))
+    values = values + random.normal(0, 1, shape)
+    by, seed, question = (place.ravel() for place in np.indices(shape))
+    found = crossed.intervals(
+        groups(pl.DataFrame({"by": by, "seed": seed, "question": question, "d": values.ravel()})), "d"
+    )
+
+    def rejected(prefix: str) -> float:
+        return float(((found[f"{prefix}low"] > 0) | (found[f"{prefix}high"] < 0)).cast(float).to_numpy().mean())
+
+    assert 0.035 < rejected("recipe_") < 0.065
+    assert rejected("") > 0.1
+
+
+def test_two_seeds_are_weighed_with_more_care() -> None:
+    rows = pl.DataFrame({"seed": [0, 0, 1, 1], "question": [0, 1] * 2, "d": [0.0, 2, 1, 3], "by": [0] * 4})
+    found = crossed.intervals(groups(rows), "d").row(0, named=True)
+    seed, question = 1 / 4, 1.0
+    quantile = stats.t.ppf(0.975, 1)
+    assert found["recipe_high"] == pytest.approx(1.5 + quantile * np.sqrt(seed + question))
+    wide = crossed.intervals(groups(table(np.random.default_rng(0), 2, 50)), "d").row(0, named=True)
+    parts = groups(table(np.random.default_rng(0), 2, 50)).select(**crossed.parts("d")).row(0, named=True)
+    variance = parts["seed"] + max(0, parts["question"] - parts["residual"])
+    many, few = stats.t.ppf(0.975, [49, 1])
+    half = (many + (few - many) * parts["seed"] / variance) * np.sqrt(variance)
+    assert wide["recipe_high"] - wide["mean"] == pytest.approx(half)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from statsmodels.stats.power import NormalIndPower
+from scipy import stats
+from statsmodels.stats.power import NormalIndPower, TTestPower
 
-from orchestrator import Study, plan_text, power, sizes
+from orchestrator import Study, plan_text, power, quantiles, sizes
 from orchestrator.settings_subjects import Model, Precision
 from orchestrator.settings_training import TrainingSettings
 
@@ -133,9 +134,40 @@ def test_what_can_be_found_is_what_statsmodels_says(questions: int) -> None:
 def test_seeds_help_and_questions_alone_do_not_reach_beyond_them() -> None:
     by_seeds = [power.detectable(1000, 28, seeds) for seeds in (1, 3, 10)]
     assert by_seeds == sorted(by_seeds, reverse=True)
-    assert power.detectable(10**9, 1, 1) == pytest.approx(
-        2.8016 * math.sqrt(2) * power.ASSUMED.adapter_spread_pp, rel=1e-3
-    )
+    alone = math.sqrt(2) * power.ASSUMED.adapter_spread_pp
+    assert power.detectable(10**9, 1, 1) == pytest.approx((2.4469 + 0.9057) * alone, rel=1e-3)
+    assert power.detectable(10**9, 1, 3) == pytest.approx((4.3027 + 1.0607) * alone / math.sqrt(3), rel=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 10, 29])
+def test_students_quantile_is_scipys(degrees: int) -> None:
+    for probability in (0.6, 0.8, 0.975, 0.9999):
+        assert quantiles.student(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), rel=1e-6)
+
+
+def test_few_seeds_find_what_a_t_test_of_seeds_finds() -> None:
+    effect = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8)
+    found = power.detectable(10**9, 1, 5) / (math.sqrt(2) * power.ASSUMED.adapter_spread_pp)
+    assert found == pytest.approx(effect, rel=0.06)
+
+
+def test_a_plan_says_whether_seeds_or_questions_help_more() -> None:
+    assert [power.helps_more(questions, 4, seeds) for questions, seeds in ((50, 10), (2000, 1))] == [
+        "questions",
+        "seeds",
+    ]
+    spread = power.Assumed(adapter_spread_pp=0.0)
+    assert power.helps_more(10**6, 4, 1, spread) == "questions"
+    assert power.detectable(100, 4, 1, spread) == pytest.approx(power.detectable(100, 4, math.inf))
+    tasks = {"tasks": [{"name": "triviaqa", "samples": 400}], "grid": "published", "evaluate_at": [2]}
+    found = figures(evaluation=tasks)
+    assert found["more_helps_most_by_seeds"] == {"1": "seeds", "3": "seeds", "5": "questions", "10": "questions"}
+    more = figures(evaluation=tasks, analysis={"seed_spread_pp": 4})
+    assert more["assumed"]["adapter_spread_pp"] == 4
+    assert more["detectable_effect_pp"] > found["detectable_effect_pp"]
+    text = " ".join(" ".join(plan_text.lines(found)).split())
+    assert "More seeds help most up to 3, more questions from 5 on." in text
+    assert "stray by 4 points from seed to seed (the lab's: 2.3)" in " ".join(" ".join(plan_text.lines(more)).split())
 
 
 def test_the_lab_needs_no_gpu_and_pays_nobody(root: Path) -> None:
