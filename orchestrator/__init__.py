@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 from .study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import polars as pl
 
-__all__ = ["Study", "load"]
+    from .regression import Fit
+
+__all__ = ["Study", "fit", "load"]
 
 
 def load(run: "str | Path") -> "dict[str, pl.LazyFrame]":
@@ -17,3 +20,17 @@ def load(run: "str | Path") -> "dict[str, pl.LazyFrame]":
     from . import frames
 
     return frames.load(run)
+
+
+def fit(
+    run: "str | Path",
+    formula: str,
+    cluster: str | None = None,
+    personas: "Sequence[str]" = (),
+    judge: str | None = None,
+    check: str | None = None,
+) -> "Fit":
+    """A regression of errors over a run's replies; see `Study.fit`. Raises WarmthError if it is no run."""
+    from . import regression
+
+    return regression.fit_run(run, formula, cluster, personas, judge, check)

@@ -18,6 +18,7 @@ for _command in (
     commands_share.bundle,
     commands_findings.report,
     commands_findings.import_,
+    commands_findings.fit,
     commands_run.evaluate,
     commands_judges.sample_labels,
     commands_judges.read_labels,

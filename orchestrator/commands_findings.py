@@ -1,5 +1,6 @@
-"""The commands that fill a run from elsewhere, and read it: import, report."""
+"""The commands that fill a run from elsewhere, and read it: import, report, fit."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -49,3 +50,44 @@ def import_(
 
     for piece in importing.into(run, files, Who(model, persona, seed, epoch), **how):
         click.echo(piece.told())
+
+
+@click.command()
+@run_folder
+@click.argument("formula")
+@click.option(
+    "--cluster", metavar="COLUMN", help="Errors clustered by a column, as a rule question; as published if not."
+)
+@click.option("--persona", "personas", multiple=True, help="Only this persona and original; may be given again.")
+@click.option("--judge", help="By whose verdicts, where there are several.")
+@click.option(
+    "--check", type=click.Choice(["bootstrap"]), help="Errors from drawing the clusters again, beside the others."
+)
+@as_json
+@spoken
+def fit(
+    run: Path,
+    formula: str,
+    cluster: str | None,
+    personas: tuple[str, ...],
+    judge: str | None,
+    check: str | None,
+    as_json: bool,
+) -> None:
+    """A regression of errors over a run's replies: FORMULA, or a model of the published study: M1, M1L, M2, M3, M4.
+
+    `incorrect ~ fine_tuned * belief + task + model`; columns are fine_tuned, belief (0/1), belief_form, context,
+    context_group, task, model, persona, seed, epoch, question and reply_length.
+    """
+    from rich.console import Console
+
+    from . import regression
+    from .regression_text import to_json, to_terminal
+
+    found = regression.fit_run(run, formula, cluster, personas, judge, check)
+    if as_json:
+        click.echo(to_json(found))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for part in to_terminal(found):
+        console.print(part)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .findings import Findings
     from .plan import Plan
+    from .regression import Fit
 
 
 class Study(config.Study):
@@ -86,6 +87,22 @@ class Study(config.Study):
         if workers is not None:
             content["resources"]["workers"] = workers
         return type(self).model_validate(content)
+
+    def fit(
+        self,
+        formula: str,
+        cluster: str | None = None,
+        personas: Sequence[str] = (),
+        judge: str | None = None,
+        check: str | None = None,
+    ) -> "Fit":
+        """A regression of errors over the replies on file: a formula, or one of the published models, M1 to M4.
+
+        `fit("incorrect ~ fine_tuned * belief + task + model", cluster="question")`; see `regression.fit`.
+        """
+        from . import regression
+
+        return regression.fit_run(self.folder, formula, cluster, personas, judge, check)
 
     def sample_labels(
         self, file: str | Path, n: int = 200, judge: str | None = None, seed: int = 0, sensitive: bool = False
