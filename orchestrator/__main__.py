@@ -16,6 +16,7 @@ for _command in (
     commands_run.run,
     commands_share.status,
     commands_share.bundle,
+    commands_share.export,
     commands_findings.report,
     commands_findings.import_,
     commands_findings.fit,

@@ -13,6 +13,7 @@ import yaml
 
 from . import bundle_text, evidence, methods, reporting, trials, withheld
 from .errors import WarmthError
+from .imported import slug
 from .onfile import OnFile
 from .sharing import Sharing, Texts, settings
 from .store import Store
@@ -108,7 +109,7 @@ def _prompts(folder: Path, told: evidence.Evidence, sharing: Sharing) -> None:
     rows = sharing.told(told.answers.select("task", *columns)).unique(maintain_order=False).sort("task", *columns)
     for (task,), mine in rows.group_by("task", maintain_order=True):
         shown = mine.drop("task") if mine["prompt"].count() else mine.drop("task", "prompt")
-        shown.write_ndjson(folder / f"{bundle_text.file_name(str(task))}.jsonl")
+        shown.write_ndjson(folder / f"{slug(str(task))}.jsonl")
 
 
 def _questions(folder: Path, found: OnFile, sharing: Sharing) -> None:

@@ -1,6 +1,5 @@
 """What a bundle says of itself: how to read it, how to cite it, what stands under which licence. Pure."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 import yaml
@@ -24,11 +23,6 @@ _WHAT = {
     "SHA256SUMS": "checksums of all of this but the report",
     "report": "figures and tables as they come out of this folder",
 }
-
-
-def file_name(name: str) -> str:
-    """A task's name as a file's; imported ones may hold anything."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "task"
 
 
 def readme(evidence: Evidence, there: Iterable[str]) -> str:

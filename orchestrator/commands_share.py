@@ -48,3 +48,22 @@ def bundle(run: Path, out: Path | None, texts: Any, sensitive: bool, adapters: b
     folder = bundle.write(run, out or run.with_name(f"{run.absolute().name}-bundle"), texts, sensitive, adapters)
     click.echo(f"{folder}: LICENCES.md says what is in it as text; put yourselves into CITATION.cff")
     click.echo(f"(cd {folder} && sha256sum -c SHA256SUMS) checks it; `warmth report {folder}` makes its report again")
+
+
+@click.command()
+@run_folder
+@click.option("--format", "layout", type=click.Choice(["inspect", "every-eval-ever"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="A folder; RUN-FORMAT if not given.")
+@sensitive
+@spoken
+def export(run: Path, layout: str, out: Path | None, sensitive: bool) -> None:
+    """Write a run, or a bundle, as others read it: Inspect's .eval logs, or Every Eval Ever's JSON."""
+    from . import export_every, export_inspect, exporting
+
+    folder = out or run.with_name(f"{run.absolute().name}-{layout}")
+    write = export_inspect.write if layout == "inspect" else export_every.write
+    count = 0
+    for evaluation in exporting.evaluations(run, sensitive):
+        write(evaluation, folder)
+        count += 1
+    click.echo(f"{folder}: {count} evaluations, one for each subject and task")

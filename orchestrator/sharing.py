@@ -65,8 +65,7 @@ class Sharing:
     def _licensed(self, rows: pl.DataFrame) -> pl.DataFrame:
         kept = [name for name in rows["task"].unique() if self.passes(self.task(name))]
         shown = pl.col("task").is_in(kept)
-        covered = [name for name in ("prompt", "question", "answer", "wrong") if name in rows.columns]
-        return rows.with_columns(pl.when(shown).then(pl.col(covered)) if covered else [])
+        return rows.with_columns(pl.when(shown).then("prompt").alias("prompt")) if "prompt" in rows.columns else rows
 
     @cached_property
     def secrets(self) -> list[str]:
