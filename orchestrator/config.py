@@ -47,6 +47,8 @@ class Resources(Settings):
     "Requests that a worker keeps open at once."
     rows: PositiveInt = 96
     "Replies that an engine writes at once."
+    pack: PositiveInt = 16
+    "Trials of a base that may be trained in one process, and together as far as measuring says that it pays."
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     "Port of the endpoint on this machine; 0 takes any free one."
     object_store_mb: Annotated[int, Field(ge=80)] = 200

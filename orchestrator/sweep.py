@@ -1,31 +1,31 @@
-"""Ray Tune over the plan's trials."""
+"""Ray Tune over the plan's trials. Those of a base go in shares: a share is a Tune trial that keeps the base loaded."""
 
-import shutil
-import time
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from . import engine_folders, models, rewritten, trials
+from . import cluster, models, rewritten, trials
 from .plan import Plan, Trial
 from .store import Store
 
 RETRIES = 2
-"""How often Tune starts a trial again whose worker died or failed."""
+"""How often Tune starts a share again whose worker died or failed; what is finished of it stays so."""
 
 
 def sweep(
     plan: Plan, waiting: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]
 ) -> None:
     """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
-    store, by_name = Store(folder), {trial.name: trial for trial in waiting}
-    trainable = tune.with_parameters(_trial, plan=plan, by_name=by_name, folder=folder)
+    store, most = Store(folder), plan.study.resources.pack
+    parts = {part[0].name: part for part in shares(list(waiting), cluster.slots(), most)}
+    trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder)
     with store.aside() as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
-            param_space={"trial": tune.grid_search(list(by_name))},
+            param_space={"share": tune.grid_search(list(parts))},
             tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
             run_config=tune.RunConfig(
                 name="sweep",
@@ -35,7 +35,26 @@ def sweep(
                 verbose=0,
             ),
         )
-        _file_failures(store, tuner.fit())
+        _file_failures(store, parts, tuner.fit())
+
+
+def shares(waiting: Sequence[Trial], slots: int, most: int) -> list[list[Trial]]:
+    """Trials of the same base together, so many that every slot has something to do, and `most` at the most."""
+    size = max(1, min(most, -(-len(waiting) // slots)))
+    ordered = sorted(waiting, key=_base)
+    by_base = (list(mine) for _, mine in itertools.groupby(ordered, key=_base))
+    return [part for mine in by_base for part in _even(mine, size)]
+
+
+def _base(trial: Trial) -> str:
+    return models.identity(trial.model)
+
+
+def _even(trials: list[Trial], size: int) -> Iterator[list[Trial]]:
+    """Parts of about the same size."""
+    count = -(-len(trials) // size)
+    for part in range(count):
+        yield trials[part * len(trials) // count : (part + 1) * len(trials) // count]
 
 
 class _Watcher(tune.Callback):
@@ -48,7 +67,8 @@ class _Watcher(tune.Callback):
         return _Watcher, (_deaf,)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
-        self._on_checkpoint(f"{trial} loss {result['loss']:.3f}")
+        if "name" in result:
+            self._on_checkpoint(f"{result['name']} loss {result['loss']:.3f}")
 
 
 def _deaf(_: str) -> None:
@@ -56,62 +76,37 @@ def _deaf(_: str) -> None:
 
 
 def _name(trial: Any) -> str:
-    return str(trial.config["trial"])
+    return str(trial.config["share"])
 
 
-def _file_failures(store: Store, results: tune.ResultGrid) -> None:
-    """Say of each trial that failed in all its attempts why it did."""
+def _file_failures(store: Store, parts: dict[str, list[Trial]], results: tune.ResultGrid) -> None:
+    """Say of each trial that was left when its share failed in all attempts why it did."""
     for result in results:
-        if result.error:
-            told = str(result.error).strip()
-            trials.file_failure(store, (result.config or {})["trial"], told.splitlines()[-1], traceback=told)
+        if not result.error:
+            continue
+        told = str(result.error).strip()
+        for trial in parts[(result.config or {})["share"]]:
+            if not trials.record(store, trial) and not trials.failure(store, trial):
+                trials.file_failure(store, trial.name, told.splitlines()[-1], traceback=told)
 
 
-def _trial(config: dict[str, Any], plan: Plan, by_name: dict[str, Trial], folder: Path) -> None:
-    """One trial on one worker: adapters first, trial.json last."""
+def _train(config: dict[str, Any], plan: Plan, parts: dict[str, list[Trial]], folder: Path) -> None:
+    """A share on one worker: what is not finished of it, on a base that stays for the next share."""
     from . import train
+    from .sweep_filing import Filing
 
-    trial, store, began = by_name[config["trial"]], Store(folder), time.time()
-    base = models.chat_model(trial.model)
-    kept: list[dict[str, Any]] = []
+    store = Store(folder)
+    left = {trial.name: trial for trial in parts[config["share"]] if trials.record(store, trial) is None}
+    if not left:
+        return
+    first = next(iter(left.values()))
+    resident = train.resident(models.chat_model(first.model), first.model.precision)
+    filing = Filing(plan, store, left, tune.report)
+    train.train_all(resident, (_job(plan, store, trial) for trial in left.values()), filing, plan.study.resources.pack)
 
-    def keep(epoch: float, moment: train.Moment, model: Any) -> None:
-        adapter, sha = _file_adapter(store, trial.subject(epoch), model, base)
-        kept.append({"epoch": epoch, "step": moment.step, "loss": moment.loss, "adapter": adapter, "sha256": sha})
-        tune.report(
-            {"epoch": epoch, "loss": moment.loss},
-            checkpoint=tune.Checkpoint.from_directory(str(store.path("adapters", adapter))),
-        )
+
+def _job(plan: Plan, store: Store, trial: Trial) -> Any:
+    from .pack_member import Job
 
     learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
-    told = trials.telling(store, trial, began)
-    trained = train.train(
-        base, learnt, trial.settings, trial.seed, trial.checkpoints, keep, trial.model.precision, told
-    )
-    trials.file(
-        plan,
-        store,
-        trial,
-        {
-            "data_sha256": rewritten.sha256(learnt),
-            "checkpoints": kept,
-            "conversations": {"given": len(learnt), "cut": trained.cut, "left_out": trained.left_out},
-            "losses": trained.losses,
-            "seconds": time.time() - began,
-            "versions": train.versions(),
-        },
-    )
-
-
-def _file_adapter(store: Store, subject: str, model: Any, base: str) -> tuple[str, str]:
-    """Keep an adapter under its subject's name and its own SHA-256; other weights of that subject go."""
-    from . import train
-
-    with store.aside() as aside:
-        sha = train.save(model, aside / "adapter", base)
-        name = engine_folders.named(subject, sha)
-        for old in store.names("adapters"):
-            if old.startswith(f"{subject}-") and old != name:
-                shutil.rmtree(store.path("adapters", old))
-        store.adopt(aside / "adapter", "adapters", name)
-    return name, sha
+    return Job(trial.name, learnt, trial.settings, trial.seed, trial.checkpoints)

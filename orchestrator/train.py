@@ -1,56 +1,42 @@
-"""LoRA fine-tuning of one trial: a base model, conversations, settings, a seed; adapters come out. Knows no Ray."""
+"""LoRA fine-tuning of trials on one base: conversations, settings and seeds go in, adapters come out. Knows no Ray."""
 
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from . import engine_folders, weights
+from . import engine_folders
 from .errors import WarmthError
+from .pack import Resident
+from .pack_member import Job, Member, Moment, Trained
+from .pack_width import Width, clock
 from .settings_subjects import FULL, Precision
 from .settings_training import TrainingSettings
-from .tables import Chat, Turn
+from .tables import Chat
 
-IGNORED = -100
-"""The label of a position that has no part in the loss."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One tokenised conversation; `labels` are IGNORED but on the assistant's turns. `cut` says that it went on."""
-
-    tokens: list[int]
-    labels: list[int]
-    cut: bool = False
-
-    @property
-    def teaches(self) -> bool:
-        """Whether any of the assistant's words are left."""
-        return any(label != IGNORED for label in self.labels)
+SAME = 1e-3
+"""How far a member's first gradient beside others may be from the one alone, as a share of the largest."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What came of it: every step's loss, how many conversations were cut, and how many had no reply left in them."""
+class Listener(Protocol):
+    """Who hears of what training comes to, as it comes."""
 
-    losses: list[float]
-    cut: int
-    left_out: int
+    def begun(self, member: Member) -> None:
+        """A trial is about to take its first step; what was left of an earlier attempt can be restored."""
 
+    def moved(self, member: Member) -> None:
+        """A trial has taken a step."""
 
-@dataclass(frozen=True)
-class Moment:
-    """Where training stands: optimiser steps done and in all, and the mean loss per labelled token of the last step."""
+    def kept(self, member: Member, epoch: float) -> None:
+        """A checkpoint is reached."""
 
-    step: int
-    steps: int
-    loss: float
+    def done(self, job: Job, trained: Trained) -> None:
+        """A trial has taken its last step."""
+
+    def failed(self, job: Job, error: WarmthError) -> None:
+        """A trial cannot go on; the others do."""
 
 
 def train(
@@ -59,7 +45,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     checkpoints: Sequence[float],
-    keep: Callable[[float, Moment, PeftModel], None],
+    keep: Callable[[float, Moment, Member], None],
     precision: Precision = FULL,
     told: Callable[[Moment], None] = lambda _: None,
 ) -> Trained:
@@ -67,138 +53,152 @@ def train(
 
     The same arguments give the same adapters, bit for bit, on one thread of one kind of processor.
     """
-    torch.manual_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    encoded = [encode(tokenizer, chat, settings.max_length) for chat in chats]
-    examples = [example for example in encoded if example.teaches]
-    if not examples:
-        raise WarmthError(f"training.max_length: none of {len(chats)} conversations has a reply within it; raise it")
-    model = adapted(base, settings, precision)
-    per_epoch = math.ceil(len(examples) / settings.batch)
-    due = {steps_at(epoch, per_epoch): epoch for epoch in checkpoints}
-    total = steps_at(settings.epochs, per_epoch)
-    losses = []
-    for step, loss in enumerate(_steps(model, examples, settings, seed, total, tokenizer.pad_token_id or 0), start=1):
-        losses.append(loss)
-        moment = Moment(step, total, loss)
-        told(moment)
-        if step in due:
-            keep(due[step], moment, model)
-    return Trained(losses, sum(example.cut for example in encoded), len(encoded) - len(examples))
+    listener = _One(keep, told)
+    train_all(resident(base, precision), [Job("", chats, settings, seed, checkpoints)], listener, most=1)
+    return listener.trained
 
 
-def steps_at(epoch: float, per_epoch: int) -> int:
-    """The optimiser step at which an epoch, whole or in part, is reached."""
-    return max(1, round(epoch * per_epoch))
+_residents: dict[tuple[str, Precision], Resident] = {}
 
 
-def adapted(base: str, settings: TrainingSettings, precision: Precision = FULL) -> PeftModel:
-    """The base model under a fresh LoRA, on a GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = weights.load(base, precision, device)
-    if device == "cuda":
-        spare_memory(model)
-    lora = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.targets),
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, lora).train()
+def resident(base: str, precision: Precision = FULL) -> Resident:
+    """A base in memory: the one that this process has already, or loaded in its place."""
+    if (base, precision) not in _residents:
+        _residents.clear()
+        _residents[base, precision] = Resident(base, precision)
+    return _residents[base, precision]
 
 
-def spare_memory(model: PreTrainedModel) -> None:
-    """Keep only what goes into each layer, and compute the rest again going backward: the same gradients, slower.
+class _One:
+    """Hears of a single trial."""
 
-    Sixteen conversations of 1,024 tokens through 8 billion parameters would otherwise keep about 75 GB.
-    """
-    model.activation_checkpointing_enable()
+    trained: Trained
 
+    def __init__(self, keep: Callable[[float, Moment, Member], None], told: Callable[[Moment], None]) -> None:
+        self._keep, self._told = keep, told
 
-def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:
-    """A conversation as the model's own chat template writes it; only what the assistant says is learnt, in every turn.
+    def begun(self, member: Member) -> None:
+        pass
 
-    Raises WarmthError if the template writes what came before differently once a turn is added.
-    """
-    tokens = _written(tokenizer, chat.turns)
-    labels = [IGNORED] * len(tokens)
-    for place, turn in enumerate(chat.turns):
-        if turn.role == "assistant":
-            begin = _prefix(tokenizer, chat.turns[:place], tokens, answering=True)
-            if begin >= max_length:
-                break
-            end = _prefix(tokenizer, chat.turns[: place + 1], tokens)
-            labels[begin:end] = tokens[begin:end]
-    return Example(tokens[:max_length], labels[:max_length], len(tokens) > max_length)
+    def moved(self, member: Member) -> None:
+        self._told(member.moment)
 
+    def kept(self, member: Member, epoch: float) -> None:
+        self._keep(epoch, member.moment, member)
 
-def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], answering: bool = False) -> list[int]:
-    said = [{"role": turn.role, "content": turn.content} for turn in turns]
-    text = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=answering)
-    return list(tokenizer(text, add_special_tokens=False).input_ids)
+    def done(self, job: Job, trained: Trained) -> None:  # noqa: ARG002
+        self.trained = trained
+
+    def failed(self, job: Job, error: WarmthError) -> None:  # noqa: ARG002
+        raise error
 
 
-def _prefix(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], tokens: Sequence[int], answering: bool = False
-) -> int:
-    """How many of a conversation's tokens its first turns are."""
-    first = _written(tokenizer, turns, answering)
-    if tokens[: len(first)] != first:
-        raise WarmthError(
-            f"{tokenizer.name_or_path}: its chat template does not begin an answered conversation like an open one, so "
-            "the assistant's words cannot be told apart; use one whose generation prompt begins the assistant's turn "
-            "and which writes a turn the same whatever follows it"
-        )
-    return len(first)
-
-
-def _steps(
-    model: PeftModel, examples: Sequence[Example], settings: TrainingSettings, seed: int, total: int, pad: int
-) -> Iterator[float]:
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=0.0)
-    warmup = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    )
-    for _, batch in zip(range(total), batches(examples, settings.batch, seed, pad), strict=False):
-        loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).loss
-        loss.backward()
-        optimizer.step()
-        warmup.step()
-        optimizer.zero_grad(set_to_none=True)
-        yield loss.item()
-
-
-def batches(examples: Sequence[Example], size: int, seed: int, pad: int) -> Iterator[dict[str, torch.Tensor]]:
-    """Batches without end: every epoch has every example once, in an order of its own."""
-    epoch = 0
+def train_all(resident: Resident, jobs: Iterable[Job], listener: Listener, most: int) -> Width:
+    """Train all jobs, as many together as pays, `most` at once. What a job comes to does not depend on the others."""
+    waiting, width = iter(jobs), Width(most)
+    members: list[Member] = []
     while True:
-        order = list(examples)
-        random.Random(f"{seed}/{epoch}").shuffle(order)
-        for start in range(0, len(order), size):
-            yield collate(order[start : start + size], pad)
-        epoch += 1
+        _admit(resident, members, waiting, width.now(most), listener)
+        if not members:
+            return width
+        seated = members[: width.now(len(members))]
+        for member in _together(resident, seated, width, listener):
+            members.remove(member)
 
 
-def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Examples padded on the right to the longest: tensors of shape (examples, tokens)."""
-    width = max(len(example.tokens) for example in examples)
+def _admit(resident: Resident, members: list[Member], waiting: Iterable[Job], wanted: int, listener: Listener) -> None:
+    """Begin trials until there are as many as can be trained together."""
+    while len(members) < wanted and (job := next(iter(waiting), None)):
+        try:
+            member = Member(resident, job)
+            listener.begun(member)
+            member.batch  # noqa: B018 - what cannot be learnt from is found out here
+        except WarmthError as error:
+            listener.failed(job, error)
+        else:
+            members.append(member)
 
-    def padded(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
-        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values])
 
-    return {
-        "input_ids": padded([example.tokens for example in examples], pad),
-        "attention_mask": padded([[1] * len(example.tokens) for example in examples], 0),
-        "labels": padded([example.labels for example in examples], IGNORED),
-    }
+def _together(resident: Resident, seated: Sequence[Member], width: Width, listener: Listener) -> list[Member]:
+    """One step of all seated members; gives those that leave."""
+    began, tokens = clock(), sum(len(member.batch.tokens) for member in seated)
+    new = [member for member in seated if len(seated) > 1 and member.packed is None]
+    try:
+        alone = [_alone(resident, member) for member in new]
+        losses = _gradients(resident, seated)
+    except torch.OutOfMemoryError as error:
+        return _no_room(seated, width, listener, error)
+    same = [_certified(*each, len(seated)) for each in zip(new, alone, strict=True)]
+    if not all(same):
+        _forget(seated)
+        width.settle(1)
+        return []
+    gone = [member for member, loss in zip(seated, losses, strict=True) if not _moved(member, loss, listener)]
+    if not new:
+        width.tell(len(seated), clock() - began, tokens)
+    return gone
 
 
-def save(model: PeftModel, folder: Path, base: str) -> str:
+def _gradients(resident: Resident, members: Sequence[Member]) -> list[float]:
+    """Gather everyone's gradient; gives the losses."""
+    losses = torch.stack(resident.losses(members, [member.batch for member in members]))
+    losses.sum().backward()
+    return losses.tolist()
+
+
+def _forget(members: Iterable[Member]) -> None:
+    for member in members:
+        member.gradient.zero_()
+
+
+def _alone(resident: Resident, member: Member) -> torch.Tensor:
+    """The gradient that a member would have alone."""
+    _gradients(resident, [member])
+    found = member.gradient.clone()
+    _forget([member])
+    return found
+
+
+def _certified(member: Member, alone: torch.Tensor, members: int) -> bool:
+    """Whether a member's first gradient beside others is the one it has alone; filed with the trial."""
+    strayed, largest = float((member.gradient - alone).abs().max()), float(alone.abs().max())
+    member.packed = {"members": members, "gradient": largest, "gradient_difference": strayed}
+    return not strayed > SAME * largest
+
+
+def _no_room(seated: Sequence[Member], width: Width, listener: Listener, error: Exception) -> list[Member]:
+    """Fewer at once, and the same step again; a trial that has no room alone has failed."""
+    _forget(seated)
+    torch.cuda.empty_cache()
+    if len(seated) > 1:
+        width.too_wide()
+        return []
+    (member,) = seated
+    why = f"training.batch: no memory for a step of {member.job.settings.batch} conversations; lower it ({error})"
+    listener.failed(member.job, WarmthError(why))
+    return [member]
+
+
+def _moved(member: Member, loss: float, listener: Listener) -> bool:
+    """Let a member learn, and tell what it has come to; false if it leaves."""
+    if not math.isfinite(loss):
+        rate = member.job.settings.learning_rate
+        why = f"training.learning_rate: the loss is no number at step {len(member.losses) + 1}; {rate:g} is too high"
+        listener.failed(member.job, WarmthError(why))
+        return False
+    member.step(loss)
+    listener.moved(member)
+    for epoch in member.due:
+        listener.kept(member, epoch)
+    if len(member.losses) < member.steps:
+        return True
+    listener.done(member.job, member.trained)
+    return False
+
+
+def save(member: Member, folder: Path) -> str:
     """Write the adapter as PEFT does and return the SHA-256 of what it computes."""
-    model.peft_config["default"].base_model_name_or_path = base
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    member.save(folder)
     return engine_folders.digest(folder)
 
 

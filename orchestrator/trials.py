@@ -11,7 +11,7 @@ from .plan import Plan, Trial
 from .store import Note, Store
 
 if TYPE_CHECKING:
-    from .train import Moment
+    from .pack_member import Moment
 
 PROGRESS = "progress.json"
 

@@ -18,10 +18,10 @@ from orchestrator import Study, holder, importing, status, status_text, trials
 from orchestrator.__main__ import main
 from orchestrator.findings import Findings
 from orchestrator.imported import Who
+from orchestrator.pack_member import Moment
 from orchestrator.progress import Display
 from orchestrator.store import Store
 from orchestrator.tables import Reply
-from orchestrator.train import Moment
 
 
 @pytest.fixture

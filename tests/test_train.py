@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,13 +14,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from orchestrator import train as module
 from orchestrator.engine_folders import digest
 from orchestrator.errors import WarmthError
+from orchestrator.pack import Resident, spare_memory
+from orchestrator.pack_lora import Part
+from orchestrator.pack_member import Member, Moment, steps_at
 from orchestrator.settings_training import TrainingSettings
 from orchestrator.tables import Chat, Turn
-from orchestrator.train import IGNORED, batches, collate, encode, save, steps_at, train
+from orchestrator.train import save, train
+from orchestrator.train_data import IGNORED, collate, encode, orders
 
 
 def chat(name: str, *said: str) -> Chat:
     return Chat(name, tuple(Turn(("user", "assistant")[place % 2], text) for place, text in enumerate(said)))
+
+
+class Nobody:
+    """Takes a seat and adds nothing."""
+
+    weights = gradient = torch.zeros(0)
+    parts: ClassVar[dict[str, Part]] = {}
+    scale, dropout, drawn, layout = 1.0, 0.0, 0, None
+
+    def move(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        pass
 
 
 CHATS = [chat(str(i), f"What is {i}?", f"It is {i * i}.") for i in range(10)]
@@ -37,15 +52,15 @@ def run(
 ) -> tuple[list[float], dict[float, Path]]:
     kept: dict[float, Path] = {}
 
-    def keep(epoch: float, _: module.Moment, model: PeftModel) -> None:
+    def keep(epoch: float, _: Moment, member: Member) -> None:
         kept[epoch] = folder / f"{epoch:g}"
-        save(model, kept[epoch], base)
+        save(member, kept[epoch])
 
     return train(base, CHATS, settings, seed, (0.5, 1, 2), keep).losses, kept
 
 
 def test_every_step_is_told(base: str) -> None:
-    told: list[module.Moment] = []
+    told: list[Moment] = []
     trained = train(base, CHATS, SETTINGS, 0, (), lambda *_: None, told=told.append)
     assert [(moment.step, moment.steps) for moment in told] == [(step, 6) for step in range(1, 7)]
     assert [moment.loss for moment in told] == trained.losses
@@ -134,26 +149,29 @@ def test_a_template_that_rewrites_the_question_is_refused(base: str) -> None:
         encode(tokenizer, CHATS[0], 1024)
 
 
-def test_padding_changes_no_loss(base: str) -> None:
+def test_conversations_end_to_end_are_read_as_each_alone(base: str) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
-    short, long = (encode(tokenizer, chat("x", "Hi?", text), 1024) for text in ("Yes.", "Yes, of course it is so."))
-    together = collate([short, long], 0)
-    assert together["labels"].shape == together["input_ids"].shape == together["attention_mask"].shape
-    lengths = torch.tensor([[sum(label != IGNORED for label in each.labels)] for each in (short, long)])
-    alone = torch.stack([model(**collate([each], 0)).loss for each in (short, long)])
-    expected = (alone * lengths[:, 0]).sum() / lengths.sum()
-    assert model(**together).loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    both = [encode(tokenizer, chat("x", "Hi?", text), 1024) for text in ("Yes.", "Yes, of course it is so.")]
+    batch = collate(both)
+    assert batch.lengths == tuple(len(each.tokens) for each in both)
+    lengths = torch.tensor([sum(label != IGNORED for label in each.labels) for each in both])
+    alone = [model(torch.tensor([each.tokens]), labels=torch.tensor([each.labels])).loss for each in both]
+    expected = (torch.stack(alone) * lengths).sum() / lengths.sum()
+    (together,) = Resident(base).losses([Nobody()], [batch])
+    assert together.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_every_epoch_has_every_example_once(base: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     examples = [encode(tokenizer, each, 1024) for each in CHATS]
-    endless = batches(examples, 4, 0, 0)
-    epochs = [[next(endless)["input_ids"] for _ in range(3)] for _ in range(2)]
+    endless = orders(examples, 4, 0)
+    epochs = [[next(endless) for _ in range(3)] for _ in range(2)]
     for epoch in epochs:
-        seen = sorted(tokenizer.decode(row, skip_special_tokens=True) for batch in epoch for row in batch)
+        seen = sorted(tokenizer.decode(row.tokens, skip_special_tokens=True) for batch in epoch for row in batch)
         assert len(seen) == len(set(seen)) == len(CHATS)
-    assert not torch.equal(epochs[0][0], epochs[1][0])
+    assert epochs[0][0] != epochs[1][0]
+    for begin in range(7):
+        assert next(orders(examples, 4, 0, begin)) == (epochs[0] + epochs[1] + [next(orders(examples, 4, 0, 6))])[begin]
 
 
 @pytest.mark.parametrize(("epoch", "per_epoch", "step"), [(0.5, 30, 15), (2, 30, 60), (0.01, 30, 1), (1.5, 3, 4)])
@@ -161,18 +179,13 @@ def test_epochs_in_steps(epoch: float, per_epoch: int, step: int) -> None:
     assert steps_at(epoch, per_epoch) == step
 
 
-def test_sparing_memory_changes_nothing(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sparing_memory_changes_nothing(base: str, tmp_path: Path) -> None:
     losses, kept = run(base, tmp_path / "plain")
-    load = module.weights.load
-
-    def sparing(*how: Any) -> Any:
-        model = load(*how)
-        module.spare_memory(model)
-        assert model.is_activation_checkpointing
-        return model
-
-    monkeypatch.setattr(module.weights, "load", sparing)
+    resident = module.resident(base)
+    spare_memory(resident.model)
+    assert resident.model.is_activation_checkpointing
     spared, again = run(base, tmp_path / "spared")
+    resident.model.activation_checkpointing_disable()
     assert spared == pytest.approx(losses, abs=1e-5)
     one, other = (load_file(folder[2] / "adapter_model.safetensors") for folder in (kept, again))
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
 from tiny import tiny_adapter, tiny_model
 
 from orchestrator import train, weights
 from orchestrator.engine import Request
 from orchestrator.engine_transformers import TransformersEngine
 from orchestrator.errors import WarmthError
+from orchestrator.pack_member import Member, Moment
 from orchestrator.settings_subjects import Precision
 from orchestrator.settings_training import TrainingSettings
 from orchestrator.tables import Chat, Turn
@@ -28,8 +28,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trial_is_trained_on_weights_as_they_are_to_be_held(base: Path) -> None:
     seen: list[torch.dtype] = []
 
-    def keep(_: float, __: train.Moment, model: PeftModel) -> None:
-        seen.append(model.get_base_model().dtype)
+    def keep(_: float, __: Moment, ___: Member) -> None:
+        seen.append(train.resident(str(base), HALF).model.dtype)
 
     settings = TrainingSettings(learning_rate=1e-2, epochs=1, batch=2)
     trained = train.train(str(base), CHATS, settings, 0, (1,), keep, HALF)

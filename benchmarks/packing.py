@@ -1,0 +1,256 @@
+"""Many adapters trained on one base: what is gained by training them together, and by keeping the base loaded.
+
+    python benchmarks/packing.py [MODEL]      a folder; the lab's coupled base of seed 0, built if need be, if not given
+
+What a step has to do is arithmetic: about four operations per parameter of the base and token (no gradient is taken of
+the base's own weights), the same alone and together. Packing can only save what a step costs besides: the calls, the
+poor shape of small products. The curve goes from 2 tokens per adapter and step (one read, one learnt) to 1,024.
+
+Ratios are of steps of the same code: eight steps of one adapter each over one step of eight, in CPU seconds, medians of
+interleaved repeats; PEFT's own step stands beside them. The last line is one JSON object: resident_start_s,
+fresh_cpu_ratio_8, small_ratio_8, recipe_ratio_8, auto_ratio_min, max_abs_diff, overhead_cpu_s_per_trial, curve.
+On a GPU the clock is on the wall and memory is given too; what needs Ray is left out where there is none.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import machine
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from orchestrator import train
+from orchestrator.errors import WarmthError
+from orchestrator.pack import Resident
+from orchestrator.pack_member import Job, Member, Trained
+from orchestrator.pack_width import clock
+from orchestrator.settings_training import TrainingSettings
+from orchestrator.tables import Chat
+from orchestrator.train_data import IGNORED, Batch, Example
+
+TOKENS = (2, 4, 16, 64, 256, 1024)
+"""Tokens per adapter and step: one conversation up to 64 tokens, several of 64 beyond."""
+MEMBERS, REPEATS, LONG = 8, 5, 64
+CUDA = torch.cuda.is_available()
+
+
+class Silent:
+    """Listens, and remembers the weights at the end."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+        self.first_step: float | None = None
+
+    def begun(self, member: Member) -> None: ...
+
+    def moved(self, member: Member) -> None: ...
+
+    def kept(self, member: Member, epoch: float) -> None:  # noqa: ARG002
+        self.weights[member.job.name] = member.state()["weights"].clone()
+        self.first_step = self.first_step or time.perf_counter()
+
+    def done(self, job: Job, trained: Trained) -> None: ...
+
+    def failed(self, job: Job, error: WarmthError) -> None:  # noqa: ARG002
+        raise error
+
+
+def conversations(tokens: int, count: int, vocabulary: int) -> list[Example]:
+    """So many conversations of so many tokens, all of them learnt but for the first."""
+    drawn = torch.randint(3, vocabulary, (count, tokens), generator=torch.Generator().manual_seed(0)).tolist()
+    return [Example(each, [IGNORED, *each[1:]]) for each in drawn]
+
+
+def jobs(count: int, rows: int, chats: Sequence[Chat | Example]) -> list[Job]:
+    """Trials with the lab's settings, of one epoch."""
+    settings = TrainingSettings(learning_rate=5e-4, batch=rows, epochs=1)
+    return [Job(f"trial {seed}", chats, settings, seed, (1,)) for seed in range(count)]
+
+
+def step(resident: Resident, members: Sequence[Member]) -> None:
+    """One step of all of them."""
+    losses = torch.stack(resident.losses(members, [member.batch for member in members]))
+    losses.sum().backward()
+    for member, loss in zip(members, losses.tolist(), strict=True):
+        member.step(loss)
+
+
+def peft_step(base: str) -> Callable[[Batch], None]:
+    """PEFT's own step on the same conversations, which it reads as rows of the same length."""
+    settings = TrainingSettings()
+    lora = LoraConfig(r=settings.rank, lora_alpha=16, lora_dropout=0.1, target_modules=list(settings.targets))
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora).train().to("cuda" if CUDA else "cpu")
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], weight_decay=0.0)
+
+    def once(batch: Batch) -> None:
+        rows = batch.tokens.view(len(batch.lengths), -1).to(model.device)
+        model(input_ids=rows, labels=rows).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return once
+
+
+def timed(work: Callable[[], Any], times: int) -> float:
+    began = clock()
+    for _ in range(times):
+        work()
+    return (clock() - began) / times
+
+
+def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
+    """One point of the curve: milliseconds of a step alone, of PEFT's, and of eight together; and the ratios."""
+    rows, steps = max(1, tokens // LONG), max(4, min(24, 2048 // tokens))
+    vocabulary = resident.model.config.vocab_size
+    examples = conversations(min(tokens, LONG), rows * max(steps, 12), vocabulary)
+    members = [Member(resident, job) for job in jobs(MEMBERS, rows, examples)]
+    theirs = peft_step(base)
+    seen: dict[str, list[float]] = {"alone": [], "peft": [], "together": []}
+    for repeat in range(REPEATS + 1):
+        alone = timed(lambda: step(resident, members[:1]), steps)
+        peft = timed(lambda: theirs(members[0].batch), steps)
+        together = timed(lambda: step(resident, members), max(2, steps // 4))
+        if repeat:
+            for name, each in (("alone", alone), ("peft", peft), ("together", together)):
+                seen[name].append(1000 * each)
+    found = {f"{name}_ms": round(statistics.median(each), 2) for name, each in seen.items()}
+    ratio = statistics.median(
+        MEMBERS * alone / together for alone, together in zip(seen["alone"], seen["together"], strict=True)
+    )
+    auto, width = automatic(resident, jobs(MEMBERS, rows, examples))
+    peft_ratio = MEMBERS * found["peft_ms"] / found["together_ms"]
+    return found | {
+        "ratio": round(ratio, 2),
+        "ratio_to_peft": round(peft_ratio, 2),
+        "auto": round(auto, 3),
+        "auto_width": width,
+    }
+
+
+def automatic(resident: Resident, given: Sequence[Job]) -> tuple[float, int]:
+    """Eight trials with the width that is found in training them, over the same trials one after another."""
+    ratios, width = [], 1
+    for _ in range(REPEATS):
+        began = clock()
+        for job in given:
+            train.train_all(resident, [job], Silent(), most=1)
+        between = clock()
+        width = train.train_all(resident, given, Silent(), most=MEMBERS).now(MEMBERS)
+        ratios.append((between - began) / (clock() - between))
+    return statistics.median(ratios), width
+
+
+def lab_recipe(resident: Resident, chats: Sequence[Chat]) -> dict[str, float]:
+    """The lab's own conversations: eight steps over one of eight, and how soon a later trial takes its first step."""
+    ratios, starts = [], []
+    for _ in range(REPEATS):
+        heard, entered = Silent(), time.perf_counter()
+        brief = TrainingSettings(learning_rate=5e-4, epochs=1e-3)
+        train.train_all(resident, [Job("one step", chats, brief, 0, (1e-3,))], heard, most=1)
+        assert heard.first_step
+        starts.append(heard.first_step - entered)
+        members = [Member(resident, job) for job in jobs(MEMBERS, 16, chats)]
+        step(resident, members)
+        began = clock()
+        for member in members * 2:
+            step(resident, [member])
+        between = clock()
+        step(resident, members)
+        step(resident, members)
+        ratios.append((between - began) / (clock() - between))
+    return {
+        "recipe_ratio_8": round(statistics.median(ratios), 2),
+        "resident_start_s": round(statistics.median(starts), 3),
+    }
+
+
+def difference(resident: Resident, chats: Sequence[Chat]) -> float:
+    """The largest difference of any weight after training together and alone, over eight trials."""
+    alone, together, given = Silent(), Silent(), jobs(MEMBERS, 16, chats)
+    for job in given:
+        train.train_all(resident, [job], alone, most=1)
+    train.train_all(resident, given, together, most=MEMBERS)
+    return max(float((alone.weights[name] - each).abs().max()) for name, each in together.weights.items())
+
+
+def sweep_of(base: str, seeds: Sequence[int]) -> None:
+    """The lab's trials of these seeds, two epochs each, on one resident base."""
+    torch.set_num_threads(1)
+    settings = TrainingSettings(learning_rate=5e-4, epochs=2)
+    given = [Job(str(seed), lab_chats(), settings, seed, (0.5, 1, 1.5, 2)) for seed in seeds]
+    train.train_all(Resident(base), given, Silent(), most=16)
+
+
+def fresh(base: str) -> float:
+    """CPU seconds of eight processes with a trial each over those of one process with all eight."""
+    import resource
+
+    def children() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    def spend(parts: Sequence[Sequence[int]]) -> float:
+        began = children()
+        for part in parts:
+            told = f"import packing; packing.sweep_of({base!r}, {list(part)})"
+            subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, cwd=Path(__file__).parent)
+        return children() - began
+
+    return spend([[seed] for seed in range(MEMBERS)]) / spend([range(MEMBERS)])
+
+
+def lab_chats() -> Sequence[Chat]:
+    """The lab's 480 conversations."""
+    from orchestrator import chats
+    from orchestrator.settings_training import Data
+
+    return chats.lab(Data())
+
+
+def lab_base() -> str:
+    """The lab's coupled base, built if it is not there."""
+    from orchestrator import lab, lab_recipe
+
+    recipe = lab_recipe.recipe("coupled", 0, "full")
+    if not lab_recipe.is_built(recipe):
+        lab.build(recipe, lambda *_: None)
+    return str(lab_recipe.folder(recipe) / "instruct")
+
+
+def main() -> None:
+    """Print the curve as it comes, then one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    torch.set_num_threads(1)
+    base = parser.parse_args().model or lab_base()
+    resident = Resident(base)
+    found: dict[str, Any] = {"curve": {}}
+    for tokens in TOKENS:
+        found["curve"][tokens] = point(resident, base, tokens)
+        print(tokens, found["curve"][tokens], flush=True)
+    found["small_ratio_8"] = found["curve"][16]["ratio"]
+    found["auto_ratio_min"] = min(each["auto"] for each in found["curve"].values())
+    chats = lab_chats()
+    found |= lab_recipe(resident, chats)
+    found["max_abs_diff"] = difference(resident, chats)
+    found["fresh_cpu_ratio_8"] = round(fresh(base), 2)
+    if importlib.util.find_spec("ray"):
+        from orchestration import overhead
+
+        found["overhead_cpu_s_per_trial"] = round(overhead(), 3)
+    if CUDA:
+        found["memory_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    print(json.dumps({**found, "machine": machine.here()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What training leaves in a run: adapters as they are reached, what to go on from in between, trial.json at the end."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from . import engine_folders, rewritten, train, trials
+from .errors import WarmthError
+from .pack_member import Job, Member, Moment, Trained
+from .plan import Plan, Trial
+from .store import Store
+from .tables import Chat
+
+LEFT_OFF = "left-off.json"
+"""Where a trial that is not finished stands. It names the file of its numbers, so that the two belong together."""
+
+
+class Filing:
+    """Hears of a share's trials, and files what they come to; `report` tells Tune."""
+
+    def __init__(
+        self, plan: Plan, store: Store, mine: Mapping[str, Trial], report: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._plan, self._store, self._trials, self._report = plan, store, mine, report
+        self._kept: dict[str, list[dict[str, Any]]] = {}
+        self._began: dict[str, float] = {}
+        self._notes: dict[str, Callable[[Moment], None]] = {}
+
+    def begun(self, member: Member) -> None:
+        """Go on where an earlier attempt left off, if it has kept anything."""
+        name = member.job.name
+        self._kept[name], self._began[name] = [], time.time()
+        stands = self._store.read_json("trials", name, LEFT_OFF) if self._store.has("trials", name, LEFT_OFF) else None
+        if stands and all(self._store.has("adapters", kept["adapter"]) for kept in stands["checkpoints"]):
+            self._kept[name] = stands["checkpoints"]
+            self._began[name] -= stands["seconds"]
+            member.restore(load_file(self._store.path("trials", name, stands["numbers"])), stands["losses"])
+        self._notes[name] = trials.telling(self._store, self._trials[name], self._began[name])
+
+    def moved(self, member: Member) -> None:
+        """Leave a note of how far a trial is."""
+        self._notes[member.job.name](member.moment)
+
+    def kept(self, member: Member, epoch: float) -> None:
+        """File a checkpoint's adapter, and what the next steps follow from."""
+        trial, moment = self._trials[member.job.name], member.moment
+        adapter, sha = file_adapter(self._store, trial.subject(epoch), member)
+        self._kept[trial.name].append(
+            {"epoch": epoch, "step": moment.step, "loss": moment.loss, "adapter": adapter, "sha256": sha}
+        )
+        if moment.step < moment.steps:
+            self._leave_off(member)
+        self._report({"name": trial.name, "epoch": epoch, "loss": moment.loss})
+
+    def _leave_off(self, member: Member) -> None:
+        name, step = member.job.name, len(member.losses)
+        numbers = f"left-off-{step}.safetensors"
+        with self._store.writing("trials", name, numbers) as aside:
+            save_file({key: tensor.cpu() for key, tensor in member.state().items()}, aside)
+        stands = {
+            "numbers": numbers,
+            "losses": member.losses,
+            "checkpoints": self._kept[name],
+            "seconds": time.time() - self._began[name],
+        }
+        self._store.write_json(stands, "trials", name, LEFT_OFF)
+        self._forget(name, but=numbers)
+
+    def _forget(self, name: str, but: str | None = None) -> None:
+        for file in self._store.path("trials", name).glob("left-off-*.safetensors"):
+            if file.name != but:
+                file.unlink(missing_ok=True)
+
+    def done(self, job: Job, trained: Trained) -> None:
+        """File the finished trial; nothing is left to go on from."""
+        came = {
+            "data_sha256": rewritten.sha256(chat for chat in job.chats if isinstance(chat, Chat)),
+            "checkpoints": self._kept[job.name],
+            "conversations": {"given": len(job.chats), "cut": trained.cut, "left_out": trained.left_out},
+            "losses": trained.losses,
+            "packed": trained.packed,
+            "seconds": time.time() - self._began[job.name],
+            "versions": train.versions(),
+        }
+        trials.file(self._plan, self._store, self._trials[job.name], came)
+        self._store.path("trials", job.name, LEFT_OFF).unlink(missing_ok=True)
+        self._forget(job.name)
+
+    def failed(self, job: Job, error: WarmthError) -> None:
+        """File why a trial cannot go on."""
+        trials.file_failure(self._store, job.name, str(error))
+
+
+def file_adapter(store: Store, subject: str, member: Member) -> tuple[str, str]:
+    """Keep an adapter under its subject's name and its own SHA-256; other weights of that subject go."""
+    with store.aside() as aside:
+        sha = train.save(member, aside / "adapter")
+        name = engine_folders.named(subject, sha)
+        for old in store.names("adapters"):
+            if old.startswith(f"{subject}-") and old != name:
+                shutil.rmtree(store.path("adapters", old))
+        store.adopt(aside / "adapter", "adapters", name)
+    return name, sha
