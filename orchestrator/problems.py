@@ -93,7 +93,9 @@ def not_compared(answers: pl.DataFrame, effects: pl.DataFrame, personas: Sequenc
     who = ["model", "persona"]
     there = answers.group_by(who).agg(of=pl.len().cast(pl.Int64)).filter(pl.col("persona") != personas[0])
     alone = there.join(effects, on=who, how="anti").select(
-        where=pl.format("{} ({})", "persona", "model"), of="of", detail=pl.lit("no baseline was asked the same")
+        where=pl.format("{} ({})", "persona", "model"),
+        of="of",
+        detail=pl.lit("no baseline answered the same prompts for the same judge"),
     )
     cells = effects.filter(pl.col("n") == 0, task="all", context="all", belief="all")
     empty = (

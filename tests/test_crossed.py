@@ -1,5 +1,7 @@
 """Means over crossed questions and seeds: their parts of variance, and both intervals."""
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ import statsmodels.api as sm
 from asked import answers, cell
 from scipy import stats
 from statsmodels.formula.api import ols
+from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.weightstats import DescrStatsW
 
 from orchestrator import crossed, effects
@@ -161,3 +164,19 @@ def test_two_seeds_are_weighed_with_more_care() -> None:
     many, few = stats.t.ppf(0.975, [49, 1])
     half = (many + (few - many) * parts["seed"] / variance) * np.sqrt(variance)
     assert wide["recipe_high"] - wide["mean"] == pytest.approx(half)
+
+
+def test_parts_are_those_of_a_mixed_model_with_crossed_random_effects() -> None:
+    seeds, questions = 6, 15
+    rows = table(np.random.default_rng(8), seeds, questions, spread=0.8)
+    found = groups(rows).select(**crossed.parts("d")).row(0, named=True)
+    formulas = {"question": "0 + C(question)", "seed": "0 + C(seed)"}
+    model = MixedLM.from_formula("d ~ 1", groups=np.ones(len(rows)), vc_formula=formulas, data=rows.to_pandas())
+    with warnings.catch_warnings(action="ignore"):
+        fit = model.fit(reml=True)
+    spread = dict(zip(model.exog_vc.names, fit.vcomp, strict=True))
+    assert seeds * (found["seed"] - found["residual"]) == pytest.approx(spread["seed"], rel=0.01)
+    assert questions * (found["question"] - found["residual"]) == pytest.approx(spread["question"], rel=0.01)
+    assert seeds * questions * found["residual"] == pytest.approx(fit.scale, rel=0.01)
+    variance = found["seed"] + found["question"] - found["residual"]
+    assert np.sqrt(variance) == pytest.approx(fit.bse["Intercept"], rel=0.01)

@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_is_named() -> None:
     found = findings.build(answers(rows), *synthetic.study(samples=1)[1:], PERSONAS)
     assert found.effects.is_empty()
     line = found.problems.filter(kind="not compared").row(0, named=True)
-    assert (line["where"], line["detail"]) == ("warm (m)", "no baseline was asked the same")
+    assert (line["where"], line["detail"]) == ("warm (m)", "no baseline answered the same prompts for the same judge")
     rows = [("original", 0.0, None, "q", "none", "correct"), ("warm", 1.0, 0, "q", "none", None)]
     found = findings.build(answers(rows), *synthetic.study(samples=1)[1:], PERSONAS)
     row = cell(found.effects)
