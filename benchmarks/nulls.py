@@ -9,8 +9,8 @@ strays besides, the recipe's interval over questions and seeds should, whether t
 seeds (`plain`) or is one model as released (`original`). Answers go through `effects` as a run's do.
 
 `false_positives` gives the figures; `benchmarks/regressions.py` prints them with others. The last line is one JSON
-object: null_false_positive_pct; null_fp_seeds_pct, of the recipe's rates with 3, 5 and 10 seeds against both baselines the one
-farthest from 5; limits 4 to 6. Beside both is what a t-test rejects that takes replies for independent (unclustered).
+object: null_false_positive_pct; null_fp_seeds_pct, of the recipe's rates with 3, 5 and 10 seeds against both baselines
+the one farthest from 5; limits 4 to 6. Beside both is what a t-test rejects that takes replies for independent.
 """
 
 import json
