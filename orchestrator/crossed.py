@@ -11,6 +11,8 @@ S seeds, N values, and T_q, T_s, T_qs the sums of a question's, of a seed's, and
 Where nothing is missing these are the mean squares of the crossed analysis of variance over N (Searle, Casella and
 McCulloch 1992, section 4.3); A + B - E is the two-way clustered variance (Cameron, Gelbach and Miller 2011).
 
+What all seeds share, as the replies of a baseline that is not trained, belongs to the questions.
+
     these adapters   other questions of this kind          m -+ t(Q - 1) sqrt(B)
     this recipe      other questions and other seeds       m -+ c sqrt(V),   V = A + max(0, B - E)
 

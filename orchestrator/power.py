@@ -35,7 +35,7 @@ class Assumed:
 
     The lab's: 2.3 under mistaken beliefs (1.5 over all conditions), the root mean square of `variance.seed_sd_pp` over
     cold, plain and warm against original in both worlds, two seeds each, at epoch 2. From six pairs of adapters a 95 %
-    interval is 1.5 to 5.0. Bases differ far more: 16 to 18 points from seed to seed in configs/lab-seeds.yaml.
+    interval is 1.5 to 5.0. Bases differ far more: by 16 to 18 points of agreement in configs/lab-seeds.yaml.
     """
     spread_degrees: int = 6
     "Degrees of freedom of that estimate."

@@ -130,3 +130,7 @@ def test_judges_are_never_mixed() -> None:
     found = effects.effects(both, PERSONAS)
     assert found["judge"].unique().to_list() == ["rule"]
     assert cell(found)["n"] == 1
+    apart = pl.concat([answers(rows[:1], judge="strict"), answers(rows[1:])])
+    told = findings.build(apart, *synthetic.study(samples=1)[1:], PERSONAS)
+    assert told.effects.is_empty()
+    assert told.problems["where"].to_list() == ["warm (m)"]
