@@ -20,6 +20,7 @@ for _command in (
     commands_findings.report,
     commands_findings.import_,
     commands_findings.fit,
+    commands_findings.compare,
     commands_run.evaluate,
     commands_judges.sample_labels,
     commands_judges.read_labels,

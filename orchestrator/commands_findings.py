@@ -91,3 +91,29 @@ def fit(
     console = Console(width=None if sys.stdout.isatty() else 100)
     for part in to_terminal(found):
         console.print(part)
+
+
+@click.command()
+@run_folder
+@as_json
+@spoken
+def compare(run: Path, as_json: bool) -> None:
+    """Set a run beside the published study: ours, theirs, and whether they agree, in every cell that both have."""
+    import json
+
+    from rich.console import Console
+
+    from . import reporting, scorecard_text
+    from .report import terminal
+
+    rows = reporting.compare(reporting.of_folder(run))
+    if as_json:
+        told = {"rows": rows.to_dicts(), "note": scorecard_text.NOTE if len(rows) else scorecard_text.NOTHING}
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in scorecard_text.tables(rows):
+        console.print(terminal(table))
+    console.print(
+        f"Every cell: {run / 'report' / 'compare.parquet'}" if len(rows) else scorecard_text.NOTHING, highlight=False
+    )

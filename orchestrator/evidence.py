@@ -5,13 +5,14 @@ Replies and verdicts lie apart (`replies.parquet`, `scores.parquet`), so that no
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from .errors import WarmthError
+from .likeness import Likeness
 from .settings_analysis import Analysis
 from .tables import KEY
 
@@ -41,6 +42,7 @@ class Evidence:
     refusing_is_right: Sequence[str]
     plateau: float
     analysis: Analysis
+    likeness: Likeness
     about: Mapping[str, Any]
 
 
@@ -67,6 +69,7 @@ def write(evidence: Evidence, folder: Path, told: Told = lambda rows: rows) -> N
         "refusing_is_right": list(evidence.refusing_is_right),
         "plateau": evidence.plateau,
         "analysis": evidence.analysis.model_dump(mode="json"),
+        "likeness": asdict(evidence.likeness),
         "about": about,
         "order": list(evidence.about),
     }
@@ -94,6 +97,7 @@ def read(folder: Path) -> Evidence:
             refusing_is_right=content["refusing_is_right"],
             plateau=content["plateau"],
             analysis=Analysis.model_validate(content["analysis"]),
+            likeness=Likeness(**content["likeness"]),
             about=about,
         )
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:

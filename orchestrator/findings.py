@@ -35,6 +35,7 @@ class Findings:
         where nothing is marked.
     flips: verdicts that change when a reply is said in another style; see `agreement.flips`. Empty if not tried.
     balance: what the conversations of each rewritten persona are like, besides their style; see `tables.Balance`.
+    scorecard: what stands beside the published study's figures; see `comparison.scorecard`.
     `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
     the forms with a mistaken belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
     """
@@ -56,6 +57,7 @@ class Findings:
     balance: pl.DataFrame = field(default_factory=pl.DataFrame)
     variance: pl.DataFrame = field(default_factory=pl.DataFrame)
     same: pl.DataFrame = field(default_factory=pl.DataFrame)
+    scorecard: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def build(

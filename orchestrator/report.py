@@ -37,7 +37,7 @@ _PAGES = jinja2.Environment(
 def to_terminal(findings: Findings) -> list[RenderableType]:
     """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
     tables = [*report_tables.bases(findings), *report_tables.headline(findings), *report_judges.marked(findings)]
-    shown: list[RenderableType] = [_terminal(table) for table in tables]
+    shown: list[RenderableType] = [terminal(table) for table in tables]
     shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))
     if coverage := _coverage(findings):
         shown.append(Text(coverage, style="dim"))
@@ -46,7 +46,8 @@ def to_terminal(findings: Findings) -> list[RenderableType]:
     return shown
 
 
-def _terminal(table: Table) -> RichTable:
+def terminal(table: Table) -> RichTable:
+    """A table for the terminal."""
     shown = RichTable(
         title=table.title,
         caption=table.note,
@@ -198,6 +199,8 @@ def write(findings: Findings, about: Mapping[str, object], folder: Path) -> None
     for name in ("agreement", "calibration", "corrected", "flips", "balance", "variance", "same"):
         if len(getattr(findings, name)):
             frames[name] = getattr(findings, name)
+    if len(findings.scorecard):
+        frames["compare"] = findings.scorecard
     for name, frame in frames.items():
         with store.writing(f"{name}.parquet") as aside:
             frame.write_parquet(aside)

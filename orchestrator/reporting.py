@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from . import evidence, filing, findings, frames, labels, report, rewritten, withheld
+from . import comparison, evidence, filing, findings, frames, labels, likeness, rates, report, rewritten, withheld
 from .answers import kept
 from .evidence import Evidence
 from .findings import Findings
 from .left import Left
 from .onfile import OnFile
 from .settings_warmth import Warmth
+from .store import Store
 from .tables import Balance, Restyled
 
 
@@ -40,6 +41,7 @@ def gather(found: OnFile) -> Evidence:
         refusing_is_right=found.refusing_is_right,
         plateau=((plan and plan.study.warmth) or Warmth(scorer="none")).plateau,
         analysis=found.analysis,
+        likeness=likeness.of(found),
         about=about(found),
     )
 
@@ -62,10 +64,26 @@ def report_on(found: Evidence, sensitive: bool = False) -> Findings:
         built,
         examples=withheld.hidden(built.examples, sensitive),
         balance=found.balance,
+        scorecard=_scorecard(found, answers, built.warmth),
         problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers)]),
     )
     report.write(made, found.about, found.folder / "report")
     return made
+
+
+def compare(found: Evidence) -> pl.DataFrame:
+    """The scorecard against the published study alone, written to `report/compare.parquet`; see `comparison`."""
+    rows = _scorecard(found, kept(found.answers, found.analysis), rates.mean_warmth(found.warmth))
+    if len(rows):
+        with Store(found.folder).writing("report", "compare.parquet") as aside:
+            rows.write_parquet(aside)
+    return rows
+
+
+def _scorecard(found: Evidence, answers: pl.DataFrame, warmth: pl.DataFrame) -> pl.DataFrame:
+    counted = rates.counted(answers, found.refusing_is_right)
+    on_scale = warmth if found.likeness.warmth else warmth.clear()
+    return likeness.kinds(found.likeness, comparison.scorecard(counted, on_scale, found.analysis.margin_pp))
 
 
 def about(found: OnFile) -> dict[str, Any]:

@@ -158,3 +158,11 @@ class Study(config.Study):
         from .store import Store
 
         return report_on(gather(OnFile(Store(self.folder.absolute()), self.plan())), sensitive)
+
+    def compare(self) -> "pl.DataFrame":
+        """The scorecard against the published study: ours, theirs, whether they agree; see `comparison.scorecard`."""
+        from .onfile import OnFile
+        from .reporting import compare, gather
+        from .store import Store
+
+        return compare(gather(OnFile(Store(self.folder.absolute()), self.plan())))

@@ -265,3 +265,18 @@ def test_the_released_sample_outputs_are_taken_as_they_are(tmp_path: Path) -> No
     assert (
         report_on(of_folder(tmp_path / "run")).effects.filter(task="all", context="all", belief="all")["n"].item() == 77
     )
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="the study's sample outputs are not here")
+def test_the_released_sample_outputs_stand_beside_the_published_cells(tmp_path: Path) -> None:
+    for file in sorted(SAMPLES.glob("*/*.csv")):
+        into(tmp_path / "run", [file], Who("llama-70b", file.parent.name), file.stem.partition("_")[0])
+    told = CliRunner().invoke(main, ["compare", str(tmp_path / "run"), "--json"], catch_exceptions=False)
+    rows = json.loads(told.stdout)["rows"]
+    cells = [row for row in rows if row["table"] == "warm grid"]
+    assert {row["kind"] for row in rows} == {"conceptual"}
+    assert all(row["theirs"] == pytest.approx(row["theirs_persona_pct"] - row["theirs_baseline_pct"]) for row in rows)
+    assert sum(row["n"] for row in cells) == 77 - 4  # the filler is in none of the printed cells
+    assert "cannot tell" in {row["verdict"] for row in rows}
+    spoken = CliRunner().invoke(main, ["compare", str(tmp_path / "run")], catch_exceptions=False)
+    assert "plain questions" in spoken.stdout
