@@ -33,11 +33,11 @@ class RequestFailed(Exception):
 
 
 class _Again(Exception):
-    """An attempt that failed for now; `after` is how long the endpoint wants to be left alone."""
+    """An attempt that failed for now; `after` is how long the endpoint wants to be left alone, as it is `busy`."""
 
-    def __init__(self, why: str, after: float = 0) -> None:
+    def __init__(self, why: str, after: float = 0, busy: bool = False) -> None:
         super().__init__(why)
-        self.after = after
+        self.after, self.busy = after, busy
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,23 @@ class Client:
         return _answer(said, time.perf_counter() - began)
 
     async def patiently(self, path: str, attempt: Callable[[str], Awaitable[T]]) -> T:
-        """As many attempts as patience lasts; none begins later than twice the time that one may take."""
-        deadline, why, after = time.monotonic() + self._patience, "", 0.0
-        for pause in (0, *PATIENCE):
-            wait = max(after, pause * random.uniform(1, 1.5))
-            if time.monotonic() + wait > deadline:
-                break
+        """As many attempts as patience lasts; none begins later than twice the time that one may take.
+
+        An endpoint that is busy and says for how long is asked again for all that time.
+        """
+        deadline, why, wait, pauses = time.monotonic() + self._patience, "", 0.0, iter(PATIENCE)
+        while time.monotonic() + wait <= deadline:
             await asyncio.sleep(wait)
             try:
                 return await attempt(path)
             except _Again as failure:
-                why, after = str(failure), failure.after
+                why, after, busy = str(failure), failure.after, failure.busy
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                why, after = f"{type(error).__name__}: {self._safe(str(error))}", 0
+                why, after, busy = f"{type(error).__name__}: {self._safe(str(error))}", 0, False
+            pause = 0 if busy else next(pauses, None)
+            if pause is None:
+                break
+            wait = max(after, pause) * random.uniform(1, 1.5)
         raise RequestFailed(f"{self._url}{path}: {why}")
 
     async def attempt(self, method: str, path: str, **what: Any) -> Any:
@@ -128,7 +132,7 @@ class Client:
         why = f"{status}: {text[:300]}"
         passing = status in (408, 409, 425, 429) or status >= 500
         if passing and "insufficient_quota" not in text:
-            return _Again(why, after)
+            return _Again(why, after, busy=after > 0 and status in (429, 503))
         return RequestFailed(f"{self._url}{path}: {why}", status)
 
     def _connected(self) -> aiohttp.ClientSession:

@@ -15,6 +15,9 @@ ENVIRONMENT = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
+    "RAY_SERVE_MULTIPLEXED_MODEL_ID_MATCHING_TIMEOUT_S": "0.2",
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -29,6 +32,9 @@ ENVIRONMENT = {
 Serve's request path in one thread and its log in blocks save a tenth of the time of a short request."""
 
 
+ACTORS_PER_CORE = 4
+
+
 @contextlib.contextmanager
 def running(resources: Resources) -> Iterator[None]:
     """Ray for the length of a block: the one that runs, the cluster that RAY_ADDRESS names, or one of our own."""
@@ -41,7 +47,7 @@ def running(resources: Resources) -> Iterator[None]:
         return
     own = (
         {}
-        if os.environ.get("RAY_ADDRESS")
+        if joined()
         else {
             "num_cpus": resources.cpus or os.cpu_count(),
             "object_store_memory": resources.object_store_mb * 2**20,
@@ -69,6 +75,16 @@ def gpus() -> float:
     return float(ray.cluster_resources().get("GPU", 0))
 
 
-def slots() -> int:
-    """How many engines the cluster has room for: one on each GPU, or on each core where there is no GPU."""
-    return max(1, int(gpus() or cpus()))
+def slots(of_gpus: float = 1) -> int:
+    """How many engines the cluster has room for, each on so many GPUs, or on a core where there is no GPU."""
+    return max(1, int(gpus() / (of_gpus or 1) or cpus()))
+
+
+def actors() -> int:
+    """How many actors that mostly wait the cluster has room for."""
+    return int(ACTORS_PER_CORE * cpus())
+
+
+def joined() -> bool:
+    """Whether this is a cluster of others' making, which may grow as it is asked for more."""
+    return bool(os.environ.get("RAY_ADDRESS"))

@@ -1,6 +1,8 @@
 """The commands that make a run: plan, run, evaluate, serve."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -82,13 +84,19 @@ def evaluate(run: Path, subjects: tuple[str, ...], tasks: tuple[str, ...], worke
 @click.command()
 @run_folder
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any other than this machine's own needs a key.")
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="Holds the key; else WARMTH_API_KEY, if set.")
 @spoken
-def serve(run: Path, port: int) -> None:
-    """Serve a run's models and adapters behind one OpenAI-protocol endpoint on this machine, until Ctrl-C."""
+def serve(run: Path, port: int, host: str, api_key_file: Path | None) -> None:
+    """Serve a run's models and adapters behind one OpenAI-protocol endpoint, until Ctrl-C; for a browser too."""
+    from . import serve_access
     from .progress import Display
     from .run import Run
 
+    key = serve_access.key(api_key_file, os.environ)
+    serve_access.check_bind(host, key)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being answered is answered
     study = Study.of(run)
     here = study.resources.model_copy(update={"port": port})
     with Display() as display:
-        Run(study.model_copy(update={"resources": here}), display).serve()
+        Run(study.model_copy(update={"resources": here}), display).serve(host, key)

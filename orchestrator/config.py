@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -26,6 +27,7 @@ from .settings_analysis import Analysis
 from .settings_asking import Evaluation, Judge
 from .settings_hosted import Budget
 from .settings_rewriting import Rewriting
+from .settings_serving import Replicas, so_many, whole_or_part
 from .settings_subjects import Model, Persona
 from .settings_training import Data, Training
 from .settings_warmth import Warmth
@@ -51,6 +53,12 @@ class Resources(Settings):
     "Trials of a base that may be trained in one process, and together as far as measuring says that it pays."
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     "Port of the endpoint on this machine; 0 takes any free one."
+    replicas: Annotated[Replicas | None, BeforeValidator(so_many)] = None
+    "Engines of each base: `2`, or `{min: 0, max: 4}` by the load; one, and more if workers ask more, if not given."
+    gpus_per_replica: Annotated[PositiveFloat, AfterValidator(whole_or_part)] | None = None
+    "A part of a GPU, or several among which an engine parts its weights; one, shared by the bases, if not given."
+    target_in_flight: PositiveInt | None = None
+    "Requests in flight that a replica should have; twice `rows` if not given."
     object_store_mb: Annotated[int, Field(ge=80)] = 200
     gpus: NonNegativeInt | None = None
     "GPUs of the described hardware: what the plan's hours and its list of what does not fit are for."

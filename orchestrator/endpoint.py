@@ -1,14 +1,35 @@
 """The run's own endpoint: up for the length of a block, with the models that are needed there."""
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from . import cluster, models
-from .config import Study
+from .config import Resources, Study
 from .plan import Unit
 from .progress import Display
 from .settings import SERVED
+from .settings_serving import Replicas
 from .store import Store
+
+if TYPE_CHECKING:
+    from .serve_scaling import Scale
+
+
+@dataclass(frozen=True)
+class Opening:
+    """To whom the endpoint is open: only this machine, unless it is said otherwise."""
+
+    host: str = "127.0.0.1"
+    key: str | None = field(default=None, repr=False)
+    "What whoever asks has to show."
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    "What the list of models says about each, by its name."
+
+
+PRIVATE = Opening()
 
 
 def needed(study: Study, units: Sequence[Unit]) -> set[str]:
@@ -18,9 +39,16 @@ def needed(study: Study, units: Sequence[Unit]) -> set[str]:
 
 
 @contextlib.contextmanager
-def serving(study: Study, store: Store, names: Collection[str], display: Display) -> Iterator[str]:
+def serving(
+    study: Study,
+    store: Store,
+    names: Collection[str],
+    display: Display,
+    opening: Opening = PRIVATE,
+) -> Iterator[str]:
     """Serve the models of these names, but for hosted ones; gives the address, empty if there is nothing to serve."""
     from . import serve
+    from .serve_access import Access
 
     served = [model for model in study.models if model.name in names and not model.hosted]
     if not served:
@@ -31,13 +59,36 @@ def serving(study: Study, store: Store, names: Collection[str], display: Display
     url = serve.deploy(
         bases,
         str(store.path("adapters")),
+        host=opening.host,
         port=study.resources.port,
         precisions={model.name: model.precision for model in served},
         rows=study.resources.rows,
-        cpus=min(1, cluster.cpus() / len(bases)),
-        gpus=min(1, cluster.gpus() / len(bases)),
+        scale=scale_of(study.resources, len(bases)),
+        access=Access.by(opening.key),
+        about=opening.about,
     )
     try:
         yield url
     finally:
         serve.shut_down()
+
+
+def scale_of(wanted: Resources, bases: int) -> "Scale":
+    """The replicas of each base, within what there is room for; only a cluster of others' making may grow.
+
+    If the study does not say how many: one, and more while workers ask more than one should have in flight.
+    """
+    from .serve_scaling import Scale
+
+    target = wanted.target_in_flight or 2 * wanted.rows
+    gpus = wanted.gpus_per_replica or min(1, cluster.gpus() / bases)
+    replicas = wanted.replicas or Replicas(max=math.ceil(wanted.workers * wanted.in_flight / target))
+    room = replicas.max if cluster.joined() else cluster.slots(gpus) // bases
+    return Scale(
+        least=replicas.min,
+        most=max(replicas.min, min(replicas.max, room), 1),
+        target=target,
+        idle_s=replicas.idle_s,
+        cpus=min(1, cluster.cpus() / bases),
+        gpus=gpus,
+    )

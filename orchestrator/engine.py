@@ -6,7 +6,7 @@ plain Python, so that whoever only carries requests needs no torch; `engine_tran
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from .errors import WarmthError
 
@@ -16,7 +16,14 @@ MOST_ALTERNATIVES = 20
 
 
 class RequestError(WarmthError):
-    """The request cannot be answered as it stands; the message says why. `param` names the field at fault."""
+    """The request cannot be answered as it stands; the message says why. `param` names the field at fault.
+
+    `status`, `kind` and `code` are how the OpenAI protocol says it over HTTP.
+    """
+
+    status: ClassVar[int] = 400
+    kind: ClassVar[str] = "invalid_request_error"
+    code: ClassVar[str | None] = None
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message, param)
@@ -28,6 +35,8 @@ class RequestError(WarmthError):
 
 class UnknownModel(RequestError):
     """No adapter of that name belongs to this base."""
+
+    status, kind, code = 404, "not_found_error", "model_not_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,10 @@ class Engine(Protocol):
 
     def has(self, adapter: str) -> bool:
         """Whether an adapter of this base lies in the adapters' folder under this name."""
+        ...
+
+    def loaded(self) -> int:
+        """How many adapters are in memory."""
         ...
 
     def check_health(self) -> None:

@@ -55,7 +55,7 @@ class TransformersEngine:
         max_length: int | None = None,
     ) -> None:
         self.base, self._adapters, self._device = base, adapters, device
-        self._speller = Speller(AutoTokenizer.from_pretrained(base))
+        self._speller = Speller(AutoTokenizer.from_pretrained(base, trust_remote_code=False))
         model: PreTrainedModel = weights.load(base, precision, device).eval()
         self._dtype, self._sizes = weights.dtype(precision), sizes(model)
         self.max_length = min(max_length or 1 << 30, model.config.get_text_config().max_position_embeddings)
@@ -92,6 +92,10 @@ class TransformersEngine:
             return False
         base = base_named(self._adapters, adapter)
         return base is not None and same_base(base, self.base)
+
+    def loaded(self) -> int:
+        """How many adapters are in memory."""
+        return len(self._loaded)
 
     def check_health(self) -> None:
         """Raises RuntimeError when the decoding thread is gone."""

@@ -29,7 +29,7 @@ class Resident:
     def __init__(self, base: str, precision: Precision = FULL) -> None:
         self.base = base
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.tokenizer = AutoTokenizer.from_pretrained(base)
+        self.tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         self.model = weights.load(base, precision, self.device).requires_grad_(False).train()
         self.model.set_attn_implementation(ATTENTION)
         self._without_dropout()

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, frames, labels, restyle
+from . import cluster, costs, endpoint, frames, labels, restyle, serve_about
 from .config import Study
 from .errors import WarmthError
 from .filing import file_study
@@ -75,15 +75,16 @@ class Run:
         if spent := costs.spoken(self.store):
             self.display.say(f"endpoints were paid: {spent}")
 
-    def serve(self) -> None:
-        """Serve every model and every adapter that is there, until Ctrl-C."""
+    def serve(self, host: str, key: str | None) -> None:
+        """Serve every model and every adapter that is there, until Ctrl-C; `key` is what whoever asks has to show."""
         with cluster.running(self.study.resources):
             Stages(self.plan, self.store, self.display, {}).build()
-            with self.endpoint(self.plan.units) as url:
+            about = serve_about.about(self.plan, self.store, self.left.served())
+            with self.endpoint(self.plan.units, endpoint.Opening(host, key, about)) as url:
                 hosted = {subject.name for subject in self.plan.subjects if subject.model.hosted}
                 for name in sorted({each.name for of, each in self.left.served().items() if of not in hosted}):
                     self.display.say(name)
-                self.display.say(f"The endpoint is {url}; Ctrl-C stops it.")
+                self.display.say(f"The endpoint is {url}, its page {url.removesuffix('v1')}; Ctrl-C stops it.")
                 threading.Event().wait()
 
     def answers(self) -> pl.DataFrame:
@@ -116,7 +117,12 @@ class Run:
                 yield url
 
     @contextlib.contextmanager
-    def endpoint(self, units: Sequence[Unit]) -> Iterator[str]:
+    def endpoint(
+        self,
+        units: Sequence[Unit],
+        opening: endpoint.Opening = endpoint.PRIVATE,
+    ) -> Iterator[str]:
         """Serve the models that these units ask, and those that judge, for the length of a block; gives the address."""
-        with endpoint.serving(self.study, self.store, endpoint.needed(self.study, units), self.display) as url:
+        names = endpoint.needed(self.study, units)
+        with endpoint.serving(self.study, self.store, names, self.display, opening) as url:
             yield url

@@ -2,30 +2,30 @@
 
 Every base model has a `Model`, the engine that answers in the OpenAI protocol. The `Door` that clients come to holds
 the first base's model itself, and hands what the others are asked to their own deployments: a hop between processes
-costs about as much as a short answer, so a study of one base has none.
+costs about as much as a short answer, so a study of one base has none. Where replicas are to come and go, doors hold
+no model.
 """
 
 import socket
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ray import serve
 from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.schema import LoggingConfig
 
+from . import serve_scaling
 from .errors import WarmthError
-from .serve_door import Door, app
+from .serve_access import Access
+from .serve_door import Door
 from .serve_model import Base, Model
+from .serve_scaling import Scale
 from .settings_subjects import FULL, Precision
 
-AT_ONCE = 1024
-"""How many requests a replica takes in; those beyond the engine's rows wait inside it."""
-SETTINGS: dict[str, Any] = {
-    "max_ongoing_requests": AT_ONCE,
-    "health_check_timeout_s": 120,
-    "graceful_shutdown_timeout_s": 5,
-    "logging_config": LoggingConfig(enable_access_log=False),
-}
+QUIET = LoggingConfig(enable_access_log=False)
+LONE, EVERYONE = Scale(), Access()
+NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def deploy(
@@ -36,30 +36,35 @@ def deploy(
     port: int = 0,
     precisions: Mapping[str, Precision] | None = None,
     rows: int = 64,
-    cpus: float = 1,
-    gpus: float = 0,
+    scale: Scale = LONE,
+    access: Access = EVERYONE,
+    about: Mapping[str, Mapping[str, Any]] = NOTHING,
 ) -> str:
     """Serves the bases (name to folder) and every adapter of theirs in `adapters`; returns the address, ending in /v1.
 
     Ray is initialised already. Whatever Serve served before is shut down. port 0 takes a free one. rows: requests each
     engine answers at once. precisions: what each base's weights are held in, by its name; float32 if not given.
-    cpus and gpus are what each engine reserves; with gpus it runs on CUDA.
+    With `scale.gpus` an engine runs on CUDA. about: what the list of models says about each, beside its name.
     Raises WarmthError when the port is taken.
     """
     port = check_port(host, port)
     serve.shutdown()
-    http, quiet = HTTPOptions(host=host, port=port), LoggingConfig(enable_access_log=False)
-    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=quiet)
-    needs = {"num_cpus": cpus, "num_gpus": gpus}
+    http = HTTPOptions(host=host, port=port)
+    serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=QUIET)
     made_of = {
-        name: Base(folder, adapters, (precisions or {}).get(name, FULL), rows, gpus > 0)
+        name: Base(folder, adapters, (precisions or {}).get(name, FULL), rows, scale.gpus)
         for name, folder in bases.items()
     }
-    first, *others = bases
-    models = {name: MODEL.options(name=f"model-{name}", ray_actor_options=needs).bind(made_of[name]) for name in others}
-    door = DOOR.options(ray_actor_options=needs).bind(made_of, first, models)
-    serve.run(door, name="warmth", route_prefix="/")
-    return f"http://{host}:{port}/v1"
+    own = next(iter(bases)) if scale.fixed else None
+    options = serve_scaling.lone(scale) if own else serve_scaling.scaled(scale)
+    models = {
+        name: MODEL.options(name=f"model-{name}", **options).bind(name, base)
+        for name, base in made_of.items()
+        if name != own
+    }
+    door = DOOR.options(**(options if own else serve_scaling.door(scale)))
+    serve.run(door.bind(made_of, own, models, access, dict(about)), name="warmth", route_prefix="/")
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
 def shut_down() -> None:
@@ -79,5 +84,5 @@ def check_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-MODEL = serve.deployment(Model, **SETTINGS)
-DOOR = serve.deployment(serve.ingress(app)(Door), **SETTINGS)
+MODEL = serve.deployment(Model)
+DOOR = serve.deployment(serve.ingress()(Door))

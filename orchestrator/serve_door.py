@@ -1,119 +1,155 @@
-"""Where clients come in: the OpenAI protocol over HTTP, and which base a model's name belongs to."""
+"""Where clients come in: finds the base that a model's name belongs to, and passes the request on."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Response
-from fastapi import Request as HttpRequest
-from fastapi.responses import StreamingResponse
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from .engine import RequestError, UnknownModel
-from .engine_folders import adapters_in, base_named, same_base
+from . import serve_page
+from .engine import RequestError
+from .serve_access import Access, Busy, body
+from .serve_http import application, json_of
+from .serve_metrics import Counts, together
 from .serve_model import Base, Model
-from .serve_protocol import Kind, refusal
+from .serve_names import Names
+from .serve_protocol import Kind, failure
 
-app = FastAPI()
+Answers = AsyncIterator[tuple[int, bytes]]
+TRIES = 3
+"""A replica that dies takes its requests with it; they are asked of another this often."""
 
 
 class Door:
-    """Where clients come in: finds the base that a model's name belongs to, and passes the request on."""
+    """Where clients come in. It may hold the first base itself (`own`), which spares its requests a hop."""
 
-    def __init__(self, bases: Mapping[str, Base], own: str, others: Mapping[str, DeploymentHandle[Any]]) -> None:
-        self._bases, self._own, self._others = bases, own, others
-        self._model = Model(bases[own])
-        self._known: dict[str, str] = {}
+    def __init__(
+        self,
+        bases: Mapping[str, Base],
+        own: str | None,
+        others: Mapping[str, DeploymentHandle[Any]],
+        access: Access,
+        about: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._own, self._others, self._access, self._about = own, others, access, about
+        self._names, self._counts = Names(bases), Counts()
+        self._model = Model(own, bases[own], self._counts) if own else None
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Serve asks for the application once the door is made."""
+        routes = [
+            *serve_page.routes(),
+            Route("/health", self._health),
+            Route("/metrics", self._metrics),
+            Route("/v1/models", self._models),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/completions", self._completions, methods=["POST"]),
+        ]
+        return application(routes, self._access, self._counts)
 
     def check_health(self) -> None:
         """What Serve asks from time to time; a replica that fails is replaced."""
-        self._model.check_health()
+        if self._model:
+            self._model.check_health()
 
-    @app.get("/health")
-    async def health(self) -> Response:
-        """Says that the door is open."""
+    async def _health(self, _: HttpRequest) -> Response:
         return Response(status_code=200)
 
-    @app.get("/v1/models")
-    async def models(self) -> Response:
-        """Lists the bases and their adapters."""
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "warmth"} for name in self._names()]
-        return _json(200, json.dumps({"object": "list", "data": data}).encode())
+    async def _metrics(self, _: HttpRequest) -> Response:
+        mine = self._counts.text(self._model.loaded() if self._model else {})
+        texts = {serve.get_replica_context().replica_tag: mine}
+        for handle in self._others.values():
+            texts |= dict(await handle.broadcast("metrics").results_async())
+        return Response(together(texts), media_type="text/plain; version=0.0.4")
 
-    @app.post("/v1/chat/completions")
-    async def chat(self, http: HttpRequest) -> Response:
-        """Answers a chat."""
-        return await self._pass_on("chat", await http.body())
+    async def _models(self, _: HttpRequest) -> Response:
+        """OpenAI's list, and beside its fields what the run says about each model."""
+        data = [
+            {
+                "id": name,
+                "object": "model",
+                "created": 0,
+                "owned_by": "warmth",
+                "base": base,
+                **self._about.get(name, {}),
+            }
+            for name, base in self._names.all().items()
+        ]
+        return json_of(200, json.dumps({"object": "list", "data": data}).encode())
 
-    @app.post("/v1/completions")
-    async def completions(self, http: HttpRequest) -> Response:
-        """Continues a text, or scores one."""
-        return await self._pass_on("completion", await http.body())
+    async def _chat(self, http: HttpRequest) -> Response:
+        return await self._pass_on("chat", http)
 
-    async def _pass_on(self, kind: Kind, raw: bytes) -> Response:
-        try:
-            head = _head(raw)
-            base = self._base(head["model"])
-        except RequestError as error:
-            return _json(*refusal(error))
+    async def _completions(self, http: HttpRequest) -> Response:
+        return await self._pass_on("completion", http)
+
+    async def _pass_on(self, kind: Kind, http: HttpRequest) -> Response:
+        raw = await body(http, self._access.most_bytes)
+        head = _head(raw)
+        base = self._names.base(head["model"])
         adapter = None if head["model"] == base else head["model"]
-        if head.get("stream") is True:
-            return await _streamed(self._stream(base, kind, raw, adapter))
-        if base == self._own:
-            return _json(*await self._model.answer(kind, raw, adapter))
-        return _json(*await self._others[base].answer.remote(kind, raw, adapter))
+        try:
+            if head.get("stream") is True:
+                return await _streamed(self._stream(base, kind, raw, adapter))
+            return json_of(*await self._whole(base, kind, raw, adapter))
+        except BackPressureError as error:
+            raise Busy("as many requests wait as may; ask again in a second") from error
 
-    def _stream(self, base: str, kind: Kind, raw: bytes, adapter: str | None) -> AsyncIterator[tuple[int, bytes]]:
-        if base == self._own:
+    async def _whole(self, base: str, kind: Kind, raw: bytes, adapter: str | None) -> tuple[int, bytes]:
+        if self._model and base == self._own:
+            return await self._model.answer(kind, raw, adapter)
+        handle, tries = self._others[base].options(multiplexed_model_id=self._preferred(adapter)), TRIES
+        while True:
+            try:
+                return await handle.answer.remote(kind, raw, adapter)
+            except RayActorError:
+                tries -= 1
+                if not tries:
+                    raise
+
+    def _stream(self, base: str, kind: Kind, raw: bytes, adapter: str | None) -> Answers:
+        if self._model and base == self._own:
             return self._model.stream(kind, raw, adapter)
-        return self._others[base].options(stream=True).stream.remote(kind, raw, adapter)
+        handle = self._others[base].options(stream=True, multiplexed_model_id=self._preferred(adapter))
+        return handle.stream.remote(kind, raw, adapter)
 
-    def _base(self, model: str) -> str:
-        """The name of the base that a model is, or is an adapter of. Raises UnknownModel, naming what is served."""
-        if model in self._bases:
-            return model
-        if model not in self._known:
-            folder = base_named(self._adapters(), model)
-            found = folder and self._base_name(folder)
-            if not found:
-                raise UnknownModel(f"no model {model!r} is served; there are: {', '.join(self._names())}", "model")
-            self._known[model] = found
-        return self._known[model]
-
-    def _base_name(self, folder: str) -> str | None:
-        return next((name for name, base in self._bases.items() if same_base(base.folder, folder)), None)
-
-    def _adapters(self) -> str:
-        return self._bases[self._own].adapters
-
-    def _names(self) -> list[str]:
-        return [*self._bases, *(name for name, base in adapters_in(self._adapters()) if self._base_name(base))]
+    def _preferred(self, adapter: str | None) -> str:
+        """What the replica should have at hand, if there is a choice of replicas."""
+        return adapter or "" if self._own is None else ""
 
 
 def _head(raw: bytes) -> dict[str, Any]:
     """A body as far as the door needs to understand it: an object with a model's name."""
     try:
         head = json.loads(raw)
-    except ValueError as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {str(error)[:200]}") from error
     if not isinstance(head, dict) or not isinstance(head.get("model"), str):
         raise RequestError("model: the name of a model is needed", "model")
     return head
 
 
-def _json(status: int, body: bytes) -> Response:
-    return Response(body, status, media_type="application/json")
-
-
-async def _streamed(chunks: AsyncIterator[tuple[int, bytes]]) -> Response:
+async def _streamed(chunks: Answers) -> Response:
     """A stream of events, unless what comes first is a refusal."""
     status, first = await anext(chunks)
     if status != 200:
-        return _json(status, first)
+        return json_of(status, first)
 
     async def events() -> AsyncIterator[bytes]:
+        """What fails on the way is said on the way: a stream that only ends looks whole."""
         yield first
-        async for _, chunk in chunks:
-            yield chunk
+        try:
+            async for _, chunk in chunks:
+                yield chunk
+        except Exception:
+            yield b"data: " + failure("the engine failed in the middle of this reply", "server_error") + b"\n\n"
+            raise
 
     return StreamingResponse(events(), media_type="text/event-stream")

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token, UnknownModel
+from .engine import MOST_ALTERNATIVES, Reply, Request, RequestError, Token
 
 Kind = Literal["chat", "completion"]
-Stop = Annotated[str, Field(min_length=1)]
+Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+MOST_PROMPTS = 1024
+"""Prompts in one request."""
 Alternatives = Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)]
 
 
@@ -29,11 +32,11 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str
     max_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(1.0, ge=0, le=100)
-    top_p: float = Field(1.0, ge=0, le=1)
-    top_k: int = Field(0, ge=-1)
-    seed: int | None = None
-    stop: Stop | list[Stop] | None = None
+    temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    top_p: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
+    top_k: int = Field(0, ge=-1, lt=2**31)
+    seed: Seed | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     n: Literal[1] = 1
@@ -54,12 +57,24 @@ class Body(BaseModel):
         }
 
 
+class Part(BaseModel):
+    """A piece of what is said; some chat pages send pieces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    type: Literal["text"]
+    text: str
+
+
 class Message(BaseModel):
     """One turn of a chat."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     role: str
-    content: str
+    content: str | list[Part]
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
 class ChatBody(Body):
@@ -72,7 +87,7 @@ class ChatBody(Body):
 
     def requests(self, adapter: str | None) -> list[Request]:
         """The one request this is."""
-        messages = [{"role": message.role, "content": message.content} for message in self.messages]
+        messages = [{"role": message.role, "content": message.text} for message in self.messages]
         return [
             Request(
                 messages=messages,
@@ -96,6 +111,8 @@ class CompletionBody(Body):
         """One request for each prompt."""
         many = isinstance(self.prompt, list) and self.prompt and not isinstance(self.prompt[0], int)
         prompts: Sequence[Any] = self.prompt if many else [self.prompt]
+        if len(prompts) > MOST_PROMPTS:
+            raise RequestError(f"{len(prompts)} prompts; the most in one request is {MOST_PROMPTS}", "prompt")
         return [
             Request(
                 prompt=prompt,
@@ -134,9 +151,7 @@ def failure(message: str, kind: str, param: str | None = None, code: str | None 
 
 def refusal(error: RequestError) -> tuple[int, bytes]:
     """The status and the body that say what is wrong with a request."""
-    if isinstance(error, UnknownModel):
-        return 404, failure(str(error), "not_found_error", "model", "model_not_found")
-    return 400, failure(str(error), "invalid_request_error", error.param)
+    return error.status, failure(str(error), error.kind, error.param, error.code)
 
 
 def answer(kind: Kind, body: ChatBody | CompletionBody, replies: Sequence[Reply]) -> bytes:

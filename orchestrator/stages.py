@@ -145,7 +145,7 @@ class Stages:
             name = unit.subject.name if isinstance(unit, Unit) else unit.name
             stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
 
-        count = min(self._study.resources.workers, len(weights))
+        count = min(self._study.resources.workers, len(weights), cluster.actors())
         workers.share(worker, arguments, list(weights), count, done, keys=self._keys)
 
 

@@ -57,8 +57,9 @@ class Ruler:
         self._openers, self._cut = openers, max_characters
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).to(self._device)
+            self._tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+            held = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, trust_remote_code=False)
+            self._model = held.to(self._device)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise WarmthError(f"{model}: cannot be read as a causal language model: {reason}") from error

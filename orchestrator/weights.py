@@ -11,8 +11,11 @@ from .settings_subjects import Precision
 
 
 def load(folder: str, precision: Precision, device: str) -> PreTrainedModel:
-    """The model in a folder, on a device. Raises WarmthError where its quantisation needs what is not installed."""
-    settings: dict[str, Any] = {"dtype": dtype(precision)}
+    """The model in a folder, on a device; code that lies beside the weights is never run.
+
+    Raises WarmthError where its quantisation needs what is not installed.
+    """
+    settings: dict[str, Any] = {"dtype": dtype(precision), "trust_remote_code": False}
     if precision.quantization is None:
         return AutoModelForCausalLM.from_pretrained(folder, **settings).to(device)
     packed = _packing(folder, precision)

@@ -1,6 +1,8 @@
 """What weights are held in: trained and served as the study says, or a word about what is missing."""
 
+import contextlib
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,29 @@ async def test_a_model_and_its_adapter_are_served_as_they_are_to_be_held(base: P
 def test_quantisation_without_its_library_is_said_so(base: Path, quantization: str) -> None:
     with pytest.raises(WarmthError, match=f"quantization {quantization} needs bitsandbytes.*pip install"):
         weights.load(str(base), Precision("bfloat16", quantization), "cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["llama", "homemade"])
+def test_a_program_that_lies_beside_weights_is_never_run(tmp_path: Path, kind: str) -> None:
+    folder = tiny_model(tmp_path / "base", seed=0)
+    ran = tmp_path / "ran"
+    (folder / "evil.py").write_text(
+        "from transformers import *\n"
+        f"open({str(ran)!r}, 'w')\n"
+        "class Config(LlamaConfig): model_type = 'homemade'\n"
+        "class Model(LlamaForCausalLM): config_class = Config\n"
+        "class Tokenizer(PreTrainedTokenizerFast): pass\n"
+    )
+    for name, auto in (
+        ("config.json", {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}),
+        ("tokenizer_config.json", {"AutoTokenizer": [None, "evil.Tokenizer"]}),
+    ):
+        content = json.loads((folder / name).read_text())
+        named = {"model_type": kind} if name == "config.json" else {}
+        (folder / name).write_text(json.dumps({**content, **named, "auto_map": auto}))
+    refused = pytest.raises(ValueError, match="trust_remote_code") if kind == "homemade" else contextlib.nullcontext()
+    with refused:
+        weights.load(str(folder), Precision(), "cpu")
+    with refused:
+        TransformersEngine(str(folder)).close()
+    assert not ran.exists()
