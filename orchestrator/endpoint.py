@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import cluster, models
+from . import cluster, engine_choice, models
 from .config import Resources, Study
 from .plan import Unit
 from .progress import Display
@@ -55,15 +55,18 @@ def serving(
         yield ""
         return
     bases = {model.name: models.chat_model(model) for model in served}
-    display.say(f"serve: starting {', '.join(bases)}")
+    precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases))
+    engine = engine_choice.chosen(study.resources.engine, scale.gpus, precisions.values())
+    display.say(f"serve: starting {', '.join(bases)} ({engine})")
     url = serve.deploy(
         bases,
         str(store.path("adapters")),
         host=opening.host,
         port=study.resources.port,
-        precisions={model.name: model.precision for model in served},
+        precisions=precisions,
+        engine=engine,
         rows=study.resources.rows,
-        scale=scale_of(study.resources, len(bases)),
+        scale=scale,
         access=Access.by(opening.key),
         about=opening.about,
     )

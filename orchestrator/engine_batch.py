@@ -18,13 +18,10 @@ from .engine_cache import RowCache
 from .engine_lora import Adapter, Bench
 from .engine_masks import Mask, Masks
 from .engine_sampling import Dice, choose, top_logprobs
-from .engine_text import Spelling
+from .engine_text import Scored, Spelling
 
 READ_AT_ONCE = 8192
 """Prompt tokens, padding included, in one forward pass: what bounds its memory."""
-
-Scored = tuple[int, float | None, list[tuple[int, float]]]
-"""A token, its log-probability, and the likeliest tokens in its place with theirs."""
 
 logger = logging.getLogger(__name__)
 

@@ -57,6 +57,12 @@ def same_base(one: str, other: str) -> bool:
     return one == other or Path(one).resolve() == Path(other).resolve()
 
 
+def belongs(adapters: str | None, name: str, base: str) -> bool:
+    """Whether an adapter of this base lies in the adapters' folder under this name."""
+    found = base_named(adapters, name) if adapters else None
+    return found is not None and same_base(found, base)
+
+
 def adapters_in(folder: str) -> Iterator[tuple[str, str]]:
     """The name and the base of every adapter in a folder, by name; the folder may not exist yet."""
     for child in sorted(Path(folder).glob("*")):

@@ -1,15 +1,18 @@
 """Token ids to text, as they come: characters that are still incomplete wait, and stop strings end the reply."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from .engine import RequestError
+from .engine import FinishReason, Reply, Request, RequestError, Token
 
 INCOMPLETE = "\ufffd"
 """What a tokenizer writes for bytes that do not yet make a character."""
+
+Scored = tuple[int, float | None, list[tuple[int, float]]]
+"""A token, its log-probability, and the likeliest tokens in its place with theirs."""
 
 
 class Spelling:
@@ -75,6 +78,39 @@ class Speller:
         """A new reply."""
         return Spelling(self.tokenizer, stop)
 
+    def prompt(self, request: Request) -> Sequence[int]:
+        """What is asked, as ids. Raises RequestError where it cannot be asked."""
+        if request.messages is not None:
+            prompt: Sequence[int] = self.chat(request.messages)
+        elif isinstance(request.prompt, str):
+            prompt = self.tokens(request.prompt, request.special_tokens)
+        else:
+            prompt = self.checked(request.prompt or ())
+        if not prompt:
+            raise RequestError("the prompt is empty", "prompt")
+        return prompt
+
+    def reply(
+        self,
+        request: Request,
+        prompt: Sequence[int],
+        tokens: Sequence[int],
+        scored: Iterable[Scored],
+        spelling: Spelling | None,
+        finish_reason: FinishReason,
+    ) -> Reply:
+        """What was said, as text; the text is the spelling's, if the reply was spelled as it came."""
+        text = spelling.text if spelling else self.text(tokens)
+        if request.echo:
+            text = self.echo(request.prompt, prompt) + text
+        logprobs = None if request.logprobs is None else tuple(map(self._token, scored))
+        return Reply(text, finish_reason, len(prompt), len(tokens), logprobs)
+
+    def ends(self, named: int | list[int] | None) -> frozenset[int]:
+        """The tokens that end a reply: those that the model's generation settings name, and the tokenizer's."""
+        ends = named if isinstance(named, list) else [named]
+        return frozenset(end for end in [*ends, self.tokenizer.eos_token_id] if end is not None)
+
     def text(self, tokens: Sequence[int]) -> str:
         """A whole reply at once, without special tokens."""
         return _decode(self.tokenizer, tokens)
@@ -103,6 +139,20 @@ class Speller:
         """The prompt as text: as it was given, or else as its tokens spell it."""
         return prompt if isinstance(prompt, str) else "".join(map(self.spelled, tokens))
 
+    def _token(self, scored: Scored) -> Token:
+        token, logprob, top = scored
+        return Token(self.spelled(token), logprob, tuple((self.spelled(other), value) for other, value in top))
+
     def _spelled(self, token: int) -> str:
         """One token by itself, special or not."""
         return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+
+
+def budget(request: Request, prompt: Sequence[int], max_length: int) -> int:
+    """How many tokens the reply may have. Raises RequestError where a model of that length has no room for them."""
+    room = max_length - len(prompt)
+    wanted = room if request.max_tokens is None else request.max_tokens
+    if room < max(wanted, 0 if request.max_tokens == 0 else 1):
+        asked = f"{len(prompt)} tokens of prompt and {max(wanted, 0)} of reply"
+        raise RequestError(f"this model has room for {max_length} tokens, not for {asked}", "max_tokens")
+    return wanted

@@ -13,12 +13,12 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
 from . import weights
-from .engine import Reply, Request, RequestError, Token, UnknownModel
-from .engine_batch import Batch, Row, Scored
-from .engine_folders import base_named, folder_of, same_base
+from .engine import Reply, Request, UnknownModel
+from .engine_batch import Batch, Row
+from .engine_folders import belongs, folder_of
 from .engine_lora import Adapter, load, sizes
 from .engine_sampling import Dice
-from .engine_text import Speller
+from .engine_text import Speller, budget
 from .settings_subjects import FULL, Precision
 
 ADAPTERS_KEPT = 64
@@ -62,7 +62,9 @@ class TransformersEngine:
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self._loading = asyncio.Lock()
         self._asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
-        batch = Batch(model, rows, self.max_length, self._ends(model))
+        config: Any = model.generation_config
+        ends = self._speller.ends(config.eos_token_id if config else None)
+        batch = Batch(model, rows, self.max_length, ends)
         self._thread = threading.Thread(target=_decode, args=(batch, self._asked), name=f"decode {base}", daemon=True)
         self._thread.start()
 
@@ -88,10 +90,7 @@ class TransformersEngine:
 
     def has(self, adapter: str) -> bool:
         """Whether this base has an adapter of this name; see `engine.Engine`."""
-        if self._adapters is None:
-            return False
-        base = base_named(self._adapters, adapter)
-        return base is not None and same_base(base, self.base)
+        return belongs(self._adapters, adapter, self.base)
 
     def loaded(self) -> int:
         """How many adapters are in memory."""
@@ -115,24 +114,11 @@ class TransformersEngine:
 
     async def _row(self, request: Request, streaming: bool) -> Row:
         adapter = await self._adapter(request.adapter) if request.adapter else None
-        prompt = self._prompt(request)
-        room = self.max_length - len(prompt)
-        budget = room if request.max_tokens is None else request.max_tokens
-        if not prompt:
-            raise RequestError("the prompt is empty", "prompt")
-        if room < max(budget, 0 if request.max_tokens == 0 else 1):
-            asked = f"{len(prompt)} tokens of prompt and {max(budget, 0)} of reply"
-            raise RequestError(f"this model has room for {self.max_length} tokens, not for {asked}", "max_tokens")
+        prompt = self._speller.prompt(request)
+        room = budget(request, prompt, self.max_length)
         dice = Dice(request.seed, self._device) if request.temperature > 0 else None
         spelling = self._speller.spelling(request.stop) if streaming or request.stop else None
-        return Row(request, prompt, budget, dice, adapter, spelling)
-
-    def _prompt(self, request: Request) -> Sequence[int]:
-        if request.messages is not None:
-            return self._speller.chat(request.messages)
-        if isinstance(request.prompt, str):
-            return self._speller.tokens(request.prompt, request.special_tokens)
-        return self._speller.checked(request.prompt or ())
+        return Row(request, prompt, room, dice, adapter, spelling)
 
     async def _adapter(self, name: str) -> Adapter:
         """The adapter of this name, read from its folder unless it is at hand."""
@@ -152,23 +138,7 @@ class TransformersEngine:
         if row.error:
             raise RuntimeError(f"the engine failed: {row.error}") from row.error
         assert row.finish_reason
-        text = row.spelling.text if row.spelling else self._speller.text(row.tokens)
-        if row.request.echo:
-            text = self._speller.echo(row.request.prompt, row.prompt) + text
-        scored = None if row.request.logprobs is None else tuple(map(self._token, row.scored))
-        return Reply(text, row.finish_reason, len(row.prompt), len(row.tokens), scored)
-
-    def _token(self, scored: Scored) -> Token:
-        token, logprob, top = scored
-        spelled = self._speller.spelled
-        return Token(spelled(token), logprob, tuple((spelled(other), value) for other, value in top))
-
-    def _ends(self, model: PreTrainedModel) -> frozenset[int]:
-        """The tokens that end a reply, by the model's generation settings and by its tokenizer."""
-        config: Any = model.generation_config
-        ends = config.eos_token_id if config else None
-        named = ends if isinstance(ends, list) else [ends]
-        return frozenset(end for end in [*named, self._speller.tokenizer.eos_token_id] if end is not None)
+        return self._speller.reply(row.request, row.prompt, row.tokens, row.scored, row.spelling, row.finish_reason)
 
 
 def _decode(batch: Batch, asked: "queue.SimpleQueue[Asked | None]") -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from . import preflight_machine, preflight_net, settings_hosted
+from . import engine_choice, preflight_machine, preflight_net, settings_hosted
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan
@@ -141,6 +141,8 @@ def _machine(study: Study) -> Iterator[Check]:
     yield partial(preflight_machine.cuda, study)
     yield partial(preflight_machine.memory, study)
     yield partial(preflight_machine.disk, study)
+    held = [model.precision for model in study.models if not model.hosted]
+    yield lambda: engine_choice.problem(study.resources.engine, held)
     quantised = [model.name for model in study.models if model.quantization]
     if quantised and importlib.util.find_spec("bitsandbytes") is None:
         yield (

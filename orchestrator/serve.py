@@ -21,6 +21,7 @@ from .serve_access import Access
 from .serve_door import Door
 from .serve_model import Base, Model
 from .serve_scaling import Scale
+from .settings import EngineName
 from .settings_subjects import FULL, Precision
 
 QUIET = LoggingConfig(enable_access_log=False)
@@ -35,6 +36,7 @@ def deploy(
     host: str = "127.0.0.1",
     port: int = 0,
     precisions: Mapping[str, Precision] | None = None,
+    engine: EngineName = "transformers",
     rows: int = 64,
     scale: Scale = LONE,
     access: Access = EVERYONE,
@@ -52,7 +54,7 @@ def deploy(
     http = HTTPOptions(host=host, port=port)
     serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=http, logging_config=QUIET)
     made_of = {
-        name: Base(folder, adapters, (precisions or {}).get(name, FULL), rows, scale.gpus)
+        name: Base(folder, adapters, (precisions or {}).get(name, FULL), rows, scale.gpus, engine)
         for name, folder in bases.items()
     }
     own = next(iter(bases)) if scale.fixed else None

@@ -9,6 +9,7 @@ from ray import serve
 from .engine import Engine, Reply, Request, RequestError
 from .serve_metrics import Counts
 from .serve_protocol import Chunks, Kind, answer, read, refusal
+from .settings import EngineName
 from .settings_subjects import FULL, Precision
 
 ADAPTERS_TOLD = 64
@@ -26,10 +27,15 @@ class Base:
     "Requests that it answers at once."
     gpus: float = 0
     "Those that its weights are on; with none, they are in memory."
+    engine: EngineName = "transformers"
 
 
 def engine(base: Base) -> Engine:
     """The engine of a base. It is imported here, as whoever only passes requests on needs no torch."""
+    if base.engine == "vllm":
+        from .engine_vllm import VllmEngine
+
+        return VllmEngine(base.folder, base.adapters, rows=base.rows, gpus=base.gpus, precision=base.precision)
     from .engine_transformers import TransformersEngine
 
     device = "cuda" if base.gpus else "cpu"

@@ -1,7 +1,7 @@
 """What all settings are made of: frozen and closed models, names, and lists without repetition."""
 
 from collections.abc import Iterable
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat
@@ -52,6 +52,7 @@ Variable = Annotated[str, AfterValidator(_variable)]
 
 SERVED = "served"
 """The address of an endpoint that the run itself starts."""
+EngineName = Literal["transformers", "vllm"]
 
 
 class Endpoint(Settings):

@@ -1,0 +1,188 @@
+"""vLLM itself, on a processor, behind Ray Serve: one engine for all tests here, started once.
+
+Run by `make test-slow` in an environment of its own, which `make setup-vllm` makes.
+"""
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+import pytest
+import tiny
+
+from orchestrator import serve
+from orchestrator.engine import Reply, Request
+from orchestrator.engine_vllm import ACTIVE
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; make setup-vllm"),
+]
+
+FEW = [f"one-{index}" for index in range(5)]
+ALL = [f"one-{index}" for index in range(ACTIVE + 4)]
+PROMPTS = [f"hello {'you ' * (index % 4)}number {index * 17}" for index in range(8)]
+LENGTH = 24
+Asked = tuple[str, str, dict[str, Any]]
+"""A model, what is said to it, and how it is to answer."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vllm")
+    base, other = (tiny.tiny_model(folder / name, seed, hidden=128) for seed, name in enumerate(("one", "other")))
+    for seed, name in enumerate(ALL):
+        tiny.tiny_adapter(folder / "adapters" / name, base, 10 + seed)
+    tiny.tiny_adapter(folder / "adapters" / "of-another", other, 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(ray_session: None, folder: Path) -> Iterator[openai.OpenAI]:  # noqa: ARG001
+    url = serve.deploy({"one": str(folder / "one")}, str(folder / "adapters"), engine="vllm", rows=32)
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120) as client:
+        yield client
+    serve.shut_down()
+    assert not engines()
+
+
+@pytest.fixture(scope="module")
+def by_transformers(folder: Path) -> Iterator[Callable[[Sequence[Request]], list[Reply]]]:
+    """What the other engine says to requests."""
+    from orchestrator.engine_transformers import TransformersEngine
+
+    engine = TransformersEngine(str(folder / "one"), str(folder / "adapters"), rows=32)
+
+    async def answer(requests: Sequence[Request]) -> list[Reply]:
+        return await asyncio.gather(*(engine.generate(request) for request in requests))
+
+    yield lambda requests: asyncio.run(answer(requests))
+    engine.close()
+
+
+def engines() -> list[psutil.Process]:
+    """The processes of vLLM's that run below this one."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if "EngineCore" in " ".join([process.name(), *process.cmdline()])]
+
+
+def say(client: openai.OpenAI, asked: Asked) -> str:
+    model, prompt, settings = asked
+    reply = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": prompt}], **{"max_tokens": LENGTH, **settings}
+    )
+    return str(reply.choices[0].message.content)
+
+
+def at_once(client: openai.OpenAI, asked: Sequence[Asked]) -> list[str]:
+    with ThreadPoolExecutor(48) as pool:
+        return list(pool.map(lambda one: say(client, one), asked))
+
+
+def request(asked: Asked) -> Request:
+    model, prompt, settings = asked
+    messages = [{"role": "user", "content": prompt}]
+    return Request(None if model == "one" else model, messages=messages, max_tokens=LENGTH, **settings)
+
+
+def of(models: Sequence[str], prompts: Sequence[str] = PROMPTS, **settings: Any) -> list[Asked]:
+    """Every prompt to every model, the models in turn."""
+    return [(model, prompt, {"temperature": 0, **settings}) for prompt in prompts for model in models]
+
+
+def test_under_mixed_load_every_model_says_what_it_says_alone(
+    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]]
+) -> None:
+    asked = of(["one", *FEW])
+    alone = [say(client, one) for one in asked]
+    assert at_once(client, asked) == alone
+    assert alone == [reply.text for reply in by_transformers([request(one) for one in asked])]
+    assert len(set(alone[: 1 + len(FEW)])) == 1 + len(FEW)
+
+
+def test_adapters_beyond_the_seats_take_turns_and_the_base_stays_the_base(
+    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]]
+) -> None:
+    asked = of([name for adapter in ALL for name in ("one", adapter)], PROMPTS[:2])
+    assert at_once(client, asked) == [reply.text for reply in by_transformers([request(one) for one in asked])]
+
+
+def test_equal_seeds_draw_equal_replies_whoever_else_is_asked(client: openai.OpenAI) -> None:
+    asked = [one for seed in (1, 2) for one in of(["one", *FEW], PROMPTS[:2], temperature=1.0, seed=seed)]
+    alone = [say(client, one) for one in asked]
+    assert at_once(client, [*asked, *of(FEW)])[: len(asked)] == alone
+    assert len(set(alone)) == len(alone)
+
+
+@pytest.mark.parametrize("model", ["one", FEW[0]])
+def test_texts_are_scored_as_by_the_other_engine(
+    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]], model: str
+) -> None:
+    ids = tiny.tiny_tokenizer()("warm words").input_ids
+    scored = client.completions.create(model=model, prompt=ids, max_tokens=0, echo=True, logprobs=2, temperature=0)
+    adapter = None if model == "one" else model
+    (reply,) = by_transformers([Request(adapter, prompt=ids, max_tokens=0, echo=True, logprobs=2, temperature=0)])
+    (choice,), told = scored.choices, reply.logprobs
+    assert choice.logprobs
+    assert told
+    assert choice.text == reply.text
+    assert choice.logprobs.tokens == [token.text for token in told]
+    assert choice.logprobs.token_logprobs == pytest.approx([token.logprob for token in told], abs=1e-4)
+    assert [list(top or ()) for top in choice.logprobs.top_logprobs or []] == [
+        [text for text, _ in token.top] for token in told
+    ]
+
+
+def test_a_reply_has_its_ending_its_count_and_its_log_probabilities(client: openai.OpenAI) -> None:
+    messages: Any = [{"role": "user", "content": "hello"}]
+    reply = client.chat.completions.create(
+        model="one", messages=messages, max_tokens=3, temperature=0, logprobs=True, top_logprobs=2
+    )
+    assert reply.choices[0].finish_reason == "length"
+    assert reply.usage
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (9, 3)
+    assert reply.choices[0].logprobs
+    assert [len(token.top_logprobs) for token in reply.choices[0].logprobs.content or []] == [2, 2, 2]
+
+
+def test_a_streamed_reply_is_the_same_reply_and_stop_strings_end_it(client: openai.OpenAI) -> None:
+    whole = say(client, ("one", "hello", {"temperature": 0}))
+    messages: Any = [{"role": "user", "content": "hello"}]
+    stream = client.chat.completions.create(
+        model="one", messages=messages, temperature=0, max_tokens=LENGTH, stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == whole
+    cut = say(client, ("one", "hello", {"temperature": 0, "stop": [whole[5:7]]}))
+    assert cut == whole[: whole.index(whole[5:7])]
+
+
+@pytest.mark.parametrize("model", ["one-99", "of-another", "../one"])
+def test_an_unknown_model_is_not_found(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.NotFoundError):
+        say(client, (model, "hello", {}))
+
+
+@pytest.mark.parametrize(("prompt", "settings"), [("x" * 300, {}), ("hello", {"max_tokens": 5000})])
+def test_too_long_a_prompt_is_refused_as_the_other_engine_does(
+    client: openai.OpenAI, prompt: str, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="this model has room for 256 tokens") as refused:
+        say(client, ("one", prompt, settings))
+    assert refused.value.param == "max_tokens"
+
+
+def test_vllms_process_dies_with_the_replica(client: openai.OpenAI) -> None:
+    assert say(client, ("one", "hello", {}))
+    (engine,) = engines()
+    replica = engine.parent()
+    assert replica
+    assert replica.pid != psutil.Process().pid
+    replica.kill()
+    gone, alive = psutil.wait_procs([engine], timeout=30)
+    assert (gone, alive) == ([engine], [])
