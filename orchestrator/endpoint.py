@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import cluster, engine_choice, models
+from . import cluster, engine_choice, filing, models
 from .config import Resources, Study
 from .plan import Unit
 from .progress import Display
@@ -58,6 +58,7 @@ def serving(
     precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases))
     engine = engine_choice.chosen(study.resources.engine, scale.gpus, precisions.values())
     display.say(f"serve: starting {', '.join(bases)} ({engine})")
+    filing.file_engine(store, engine_choice.named(engine))
     url = serve.deploy(
         bases,
         str(store.path("adapters")),

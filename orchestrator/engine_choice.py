@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 
 from .errors import WarmthError
 from .settings import EngineName
@@ -40,6 +41,14 @@ def chosen(asked: EngineName | None, gpus: float, precisions: Iterable[Precision
     if wrong := problem(asked, held):
         raise WarmthError(wrong)
     return asked or ("vllm" if gpus and installed() and not _packed(held) else "transformers")
+
+
+def named(engine: EngineName) -> str:
+    """An engine and its version. vLLM's build for processors is a package of another name."""
+    try:
+        return f"{engine} {version(engine)}"
+    except PackageNotFoundError:
+        return f"{engine} {version(f'{engine}-cpu')}"
 
 
 def _packed(precisions: Iterable[Precision]) -> bool:

@@ -55,7 +55,7 @@ def _on_gpus(gpus: float) -> dict[str, Any]:
     several = max(1, int(gpus))
     return {
         "tensor_parallel_size": several,
-        "distributed_executor_backend": "mp" if several > 1 else "uni",
+        "distributed_executor_backend": "ray" if several > 1 else "uni",
         "gpu_memory_utilization": MEMORY_SHARE * min(1, gpus),
     }
 

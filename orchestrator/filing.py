@@ -25,6 +25,17 @@ def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
     return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
 
 
+def file_engine(store: Store, engine: str) -> None:
+    """Add an engine to those that have answered in this run: equal requests get equal replies from equal engines."""
+    known = _engines(store)
+    if engine not in known:
+        store.write_json([*known, engine], "engines.json")
+
+
+def _engines(store: Store) -> list[str]:
+    return list(store.read_json("engines.json")) if store.has("engines.json") else []
+
+
 def about(plan: Plan, store: Store) -> dict[str, Any]:
     """What a reader of the report must know about how its figures came about."""
     lost = store.read_json("left_out.json") if store.has("left_out.json") else {}
@@ -35,5 +46,6 @@ def about(plan: Plan, store: Store) -> dict[str, Any]:
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
         "date": datetime.now(UTC).date().isoformat(),
+        **({"engines": answered} if (answered := _engines(store)) else {}),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "ray", "polars")},
     }
