@@ -125,17 +125,22 @@ async def seconds(ask: Ask, asked: Asked, in_flight: int, length: int) -> float:
     return passed
 
 
+async def speed(ask: Ask, asked: Asked, in_flight: int) -> float:
+    """Tokens per second of long replies."""
+    return len(asked) * LONG / await seconds(ask, asked, in_flight, LONG)
+
+
 async def measure(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
     """One repeat of everything on one engine."""
-    base, one, eight = (asked.of(count, 2 * IN_FLIGHT) for count in (0, 1, ADAPTERS))
+    base = asked.of(0, 2 * IN_FLIGHT)
+    one, eight = (asked.of(count, 2 * MIXED_IN_FLIGHT) for count in (1, ADAPTERS))
     async with Client(url, in_flight=IN_FLIGHT) as client:
         direct, served = directly(engine, asked.model.name), through(client)
-        tokens = 2 * IN_FLIGHT * LONG
         found = {
-            "direct_tokens_per_s": tokens / await seconds(direct, base, IN_FLIGHT, LONG),
-            "served_tokens_per_s": tokens / await seconds(served, base, IN_FLIGHT, LONG),
-            "one_adapter_tokens_per_s": tokens / await seconds(served, one, MIXED_IN_FLIGHT, LONG),
-            "eight_adapters_tokens_per_s": tokens / await seconds(served, eight, MIXED_IN_FLIGHT, LONG),
+            "direct_tokens_per_s": await speed(direct, base, IN_FLIGHT),
+            "served_tokens_per_s": await speed(served, base, IN_FLIGHT),
+            "one_adapter_tokens_per_s": await speed(served, one, MIXED_IN_FLIGHT),
+            "eight_adapters_tokens_per_s": await speed(served, eight, MIXED_IN_FLIGHT),
         }
         before = cpu_seconds()
         passed = await seconds(served, base, IN_FLIGHT, SHORT)
@@ -144,8 +149,12 @@ async def measure(engine: Engine, url: str, asked: Questions) -> dict[str, float
 
 
 async def repeats(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
-    """Medians of the repeats but for a first one, in which things are loaded."""
-    found = [await measure(engine, url, asked) for _ in range(REPEATS + 1)][1:]
+    """Medians of the repeats, after one of short replies in which all is loaded."""
+    everyone = asked.of(ADAPTERS, MIXED_IN_FLIGHT) + asked.of(0, MIXED_IN_FLIGHT)
+    await seconds(directly(engine, asked.model.name), everyone, IN_FLIGHT, SHORT)
+    async with Client(url, in_flight=IN_FLIGHT) as client:
+        await seconds(through(client), everyone, IN_FLIGHT, SHORT)
+    found = [await measure(engine, url, asked) for _ in range(REPEATS)]
     return {name: round(statistics.median(each[name] for each in found), 2) for name in found[0]}
 
 

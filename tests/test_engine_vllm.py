@@ -62,7 +62,8 @@ def by_transformers(folder: Path) -> Iterator[Callable[[Sequence[Request]], list
     async def answer(requests: Sequence[Request]) -> list[Reply]:
         return await asyncio.gather(*(engine.generate(request) for request in requests))
 
-    yield lambda requests: asyncio.run(answer(requests))
+    with asyncio.Runner() as runner:
+        yield lambda requests: runner.run(answer(requests))
     engine.close()
 
 
