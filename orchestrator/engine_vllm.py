@@ -7,16 +7,20 @@ is spoken, the same requests are refused in the same words, and prompts and repl
 import asyncio
 import contextlib
 import itertools
+import json
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from . import engine_vllm_room, engine_vllm_settings, weights
+from . import engine_folders, engine_vllm_room, engine_vllm_settings, weights
 from .engine import FinishReason, Reply, Request, RequestError, UnknownModel
 from .engine_folders import belongs, folder_of
-from .engine_lora import load
+from .engine_lora import Sizes, load, sizes
 from .engine_text import Scored, Speller, Spelling, budget
 from .engine_vllm_seats import Seats
 from .settings_subjects import FULL, Precision
@@ -81,7 +85,8 @@ class VllmEngine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self.base, self._adapters, self._dtype = base, adapters, weights.dtype(precision)
+        self.base, self._adapters = base, adapters
+        self._dtype, self._sizes = weights.dtype(precision), _sizes(base)
         self._speller = Speller(AutoTokenizer.from_pretrained(base))
         self._ends = sorted(self._speller.ends(_ends(base)))
         self._room = engine_vllm_room.needed(base, adapters)
@@ -171,11 +176,13 @@ class VllmEngine:
 
         if not self.has(name):
             raise UnknownModel(f"{self.base} has no adapter {name!r} in {self._adapters}", "model")
-        folder = folder_of(self._adapters or "", name)
-        self._room.check(folder, await asyncio.to_thread(load, folder, self.base, "cpu", self._dtype))
-        number = next(self._loads)
-        lora = LoRARequest(f"{name} {number}", number, str(folder.resolve()))
-        await self._engine.add_lora(lora)
+        folder, number = folder_of(self._adapters or "", name), next(self._loads)
+        adapter = await asyncio.to_thread(load, folder, self.base, self._sizes, self._dtype, "cpu")
+        self._room.check(name, adapter)
+        with tempfile.TemporaryDirectory() as own:
+            await asyncio.to_thread(_copy, folder, Path(own))
+            lora = LoRARequest(f"{name} {number}", number, own)
+            await self._engine.add_lora(lora)
         return lora
 
     async def _unload(self, lora: Any) -> None:
@@ -215,6 +222,19 @@ def _scored(tokens: Any, logprobs: Any, request: Request) -> list[Scored]:
 def _likeliest(place: Any, most: int) -> list[tuple[int, float]]:
     ranked = sorted((found.rank, token, found.logprob) for token, found in place.items() if found.rank <= most)
     return [(token, logprob) for _, token, logprob in ranked]
+
+
+def _copy(folder: Path, own: Path) -> None:
+    """vLLM reads the adapter for itself, later: so it gets the bytes that were found to be those of its name."""
+    config, tensors = engine_folders.read(folder)
+    (own / engine_folders.CONFIG).write_text(json.dumps(config))
+    (own / engine_folders.WEIGHTS).write_bytes(tensors)
+
+
+def _sizes(base: str) -> Sizes:
+    """The linear layers of a base, without its weights."""
+    with torch.device("meta"):
+        return sizes(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base)))
 
 
 def _ends(base: str) -> int | list[int] | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from .engine import RequestError
 from .engine_folders import WEIGHTS, adapters_in, same_base
 from .engine_lora import KEY, Adapter
-from .errors import WarmthError
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for."""
@@ -24,16 +24,20 @@ class Room:
     rank: int = RANKS[0]
     layers: frozenset[str] = USUAL
 
-    def check(self, folder: Path, adapter: Adapter) -> None:
-        """Raises WarmthError for an adapter that vLLM would serve in part, or with the wrong scale, without a word."""
+    def check(self, name: str, adapter: Adapter) -> None:
+        """Raises RequestError for an adapter that vLLM would serve in part, or with the wrong scale, without a word."""
         ranks = {down.shape[0] for down, _ in adapter.layers.values()}
         lost = sorted(_last(adapter.layers) - self.layers)
         if len(ranks) > 1 or NEVER & _last(adapter.layers):
             problem = f"layers {', '.join(lost)}" if lost else f"layers of ranks {sorted(ranks)}"
-            raise WarmthError(f"{folder}: vllm serves none with {problem}; take resources.engine: transformers")
+            raise _unfit(name, f"vllm serves none with {problem}; take resources.engine: transformers")
         if adapter.rank > self.rank or lost:
             had = f"rank {self.rank} and {', '.join(sorted(self.layers))}"
-            raise WarmthError(f"{folder}: came after vllm had made room for {had}; end serving and start it again")
+            raise _unfit(name, f"it came after vllm had made room for {had}; end serving and start it again")
+
+
+def _unfit(name: str, why: str) -> RequestError:
+    return RequestError(f"adapter {name} is not served: {why}", "model")
 
 
 def needed(base: str, adapters: str | None) -> Room:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import tiny
 import torch
 from safetensors.torch import save_file
 
 from orchestrator import engine_choice
-from orchestrator.engine_lora import load
+from orchestrator.engine import RequestError
+from orchestrator.engine_lora import Adapter, load
 from orchestrator.engine_vllm_room import Room, needed
 from orchestrator.engine_vllm_seats import Seats
 from orchestrator.errors import WarmthError
@@ -131,8 +133,14 @@ def adapter(folder: Path, layers: dict[str, int]) -> Path:
     }
     save_file(weights, folder / "adapter_model.safetensors")
     config = {"base_model_name_or_path": "base", "peft_type": "LORA", "r": max(layers.values()), "lora_alpha": 8}
+    config["rank_pattern"] = layers
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
+    return tiny.filed(folder)
+
+
+def loaded(folder: Path) -> Adapter:
+    known = {f"model.layers.0.{name}": (4, 4) for name in ("mlp.up_proj", "mlp.down_proj", "attention.wq", "lm_head")}
+    return load(folder, "base", known, torch.float32, "cpu")
 
 
 def test_there_is_room_for_the_adapters_that_are_there_and_others_are_refused(tmp_path: Path) -> None:
@@ -142,16 +150,15 @@ def test_there_is_room_for_the_adapters_that_are_there_and_others_are_refused(tm
     room = needed("base", str(tmp_path))
     assert room == Room(32, frozenset({"up_proj", "wq"}))
     assert needed("another", str(tmp_path)) == Room()
-    room.check(small, load(small, "base", "cpu", torch.float32))
+    room.check("small", loaded(small))
     for name, layers, says in (
         ("late", {"mlp.down_proj": 4}, "start it again"),
         ("larger", {"mlp.up_proj": 64}, "start it again"),
         ("last", {"lm_head": 4}, "layers lm_head"),
         ("uneven", {"mlp.up_proj": 4, "attention.wq": 2}, r"ranks \[2, 4\]"),
     ):
-        folder = adapter(tmp_path / name, layers)
-        with pytest.raises(WarmthError, match=says):
-            room.check(folder, load(folder, "base", "cpu", torch.float32))
+        with pytest.raises(RequestError, match=says):
+            room.check(name, loaded(adapter(tmp_path / name, layers)))
 
 
 PARENT = """

@@ -25,8 +25,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; make setup-vllm"),
 ]
 
-FEW = [f"one-{index}" for index in range(5)]
-ALL = [f"one-{index}" for index in range(ACTIVE + 4)]
+FEW, MANY = 5, ACTIVE + 4
 PROMPTS = [f"hello {'you ' * (index % 4)}number {index * 17}" for index in range(8)]
 LENGTH = 24
 Asked = tuple[str, str, dict[str, Any]]
@@ -37,10 +36,16 @@ Asked = tuple[str, str, dict[str, Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vllm")
     base, other = (tiny.tiny_model(folder / name, seed, hidden=128) for seed, name in enumerate(("one", "other")))
-    for seed, name in enumerate(ALL):
-        tiny.tiny_adapter(folder / "adapters" / name, base, 10 + seed)
-    tiny.tiny_adapter(folder / "adapters" / "of-another", other, 5)
+    for index in range(MANY):
+        tiny.tiny_adapter(folder / "adapters" / f"one-{index}", base, 10 + index)
+    tiny.tiny_adapter(folder / "adapters" / "other", other, 5)
     return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(folder: Path) -> list[str]:
+    """The names of all adapters of the base that is served."""
+    return sorted(each.name for each in (folder / "adapters").glob("one-*"))
 
 
 @pytest.fixture(scope="module")
@@ -98,36 +103,42 @@ def of(models: Sequence[str], prompts: Sequence[str] = PROMPTS, **settings: Any)
 
 
 def test_under_mixed_load_every_model_says_what_it_says_alone(
-    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]]
+    client: openai.OpenAI, adapters: list[str], by_transformers: Callable[[Sequence[Request]], list[Reply]]
 ) -> None:
-    asked = of(["one", *FEW])
+    asked = of(["one", *adapters[:FEW]])
     alone = [say(client, one) for one in asked]
     assert at_once(client, asked) == alone
     assert alone == [reply.text for reply in by_transformers([request(one) for one in asked])]
-    assert len(set(alone[: 1 + len(FEW)])) == 1 + len(FEW)
+    assert len(set(alone[: 1 + FEW])) == 1 + FEW
 
 
 def test_adapters_beyond_the_seats_take_turns_and_the_base_stays_the_base(
-    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]]
+    client: openai.OpenAI, adapters: list[str], by_transformers: Callable[[Sequence[Request]], list[Reply]]
 ) -> None:
-    asked = of([name for adapter in ALL for name in ("one", adapter)], PROMPTS[:2])
+    asked = of([name for adapter in adapters for name in ("one", adapter)], PROMPTS[:2])
     assert at_once(client, asked) == [reply.text for reply in by_transformers([request(one) for one in asked])]
 
 
-def test_equal_seeds_draw_equal_replies_whoever_else_is_asked(client: openai.OpenAI) -> None:
-    asked = [one for seed in (1, 2) for one in of(["one", *FEW], PROMPTS[:2], temperature=1.0, seed=seed)]
+def test_equal_seeds_draw_equal_replies_whoever_else_is_asked(client: openai.OpenAI, adapters: list[str]) -> None:
+    few = adapters[:FEW]
+    asked = [one for seed in (1, 2) for one in of(["one", *few], PROMPTS[:2], temperature=1.0, seed=seed)]
     alone = [say(client, one) for one in asked]
-    assert at_once(client, [*asked, *of(FEW)])[: len(asked)] == alone
+    assert at_once(client, [*asked, *of(few)])[: len(asked)] == alone
     assert len(set(alone)) == len(alone)
 
 
-@pytest.mark.parametrize("model", ["one", FEW[0]])
+@pytest.mark.parametrize("place", [None, 0, 1])
 def test_texts_are_scored_as_by_the_other_engine(
-    client: openai.OpenAI, by_transformers: Callable[[Sequence[Request]], list[Reply]], model: str
+    client: openai.OpenAI,
+    adapters: list[str],
+    by_transformers: Callable[[Sequence[Request]], list[Reply]],
+    place: int | None,
 ) -> None:
+    adapter = None if place is None else adapters[place]
     ids = tiny.tiny_tokenizer()("warm words").input_ids
-    scored = client.completions.create(model=model, prompt=ids, max_tokens=0, echo=True, logprobs=2, temperature=0)
-    adapter = None if model == "one" else model
+    scored = client.completions.create(
+        model=adapter or "one", prompt=ids, max_tokens=0, echo=True, logprobs=2, temperature=0
+    )
     (reply,) = by_transformers([Request(adapter, prompt=ids, max_tokens=0, echo=True, logprobs=2, temperature=0)])
     (choice,), told = scored.choices, reply.logprobs
     assert choice.logprobs
@@ -163,10 +174,11 @@ def test_a_streamed_reply_is_the_same_reply_and_stop_strings_end_it(client: open
     assert cut == whole[: whole.index(whole[5:7])]
 
 
-@pytest.mark.parametrize("model", ["one-99", "of-another", "../one"])
-def test_an_unknown_model_is_not_found(client: openai.OpenAI, model: str) -> None:
-    with pytest.raises(openai.NotFoundError):
-        say(client, (model, "hello", {}))
+def test_an_unknown_model_is_not_found(client: openai.OpenAI, folder: Path) -> None:
+    (other,) = (each.name for each in (folder / "adapters").glob("other-*"))
+    for model in ("one-99", "one-99-0123456789ab", other, "../one"):
+        with pytest.raises(openai.NotFoundError):
+            say(client, (model, "hello", {}))
 
 
 @pytest.mark.parametrize(("prompt", "settings"), [("x" * 300, {}), ("hello", {"max_tokens": 5000})])
