@@ -127,7 +127,7 @@ class Bench:
 
     def seat(self, wanted: Mapping[str, Adapter]) -> None:
         """Makes sure of the wanted adapters. Others may stay, as they may well come again, but not too many."""
-        if wanted.keys() <= self._adapters.keys() and len(self._adapters) <= 4 * max(1, len(wanted)):
+        if (wanted.keys() <= self._adapters.keys() and len(self._adapters) <= 4 * len(wanted)) or not wanted:
             return
         both = {**self._adapters, **wanted}
         self._adapters = both if len(both) <= 2 * len(wanted) else dict(wanted)

@@ -106,6 +106,16 @@ SIZES = {
 }
 
 
+async def test_the_base_alone_is_itself_after_a_crowd_of_adapters(folder: Path) -> None:
+    for seed in range(10, 16):
+        NAMES[f"r{seed}"] = tiny.tiny_adapter(folder / "adapters" / f"r{seed}", folder / "base", seed).name
+    engine = TransformersEngine(str(folder / "base"), str(folder / "adapters"), rows=8)
+    before = await engine.generate(ask("a"))
+    await asyncio.gather(*(engine.generate(ask("a", f"r{seed}")) for seed in range(10, 16)))
+    assert await engine.generate(ask("a")) == before
+    engine.close()
+
+
 @pytest.mark.parametrize(
     "config",
     [
