@@ -52,6 +52,7 @@ def arguments(
 
 
 def _on_gpus(gpus: float) -> dict[str, Any]:
+    """Several GPUs are those of the replica's placement group, in which Ray places vLLM's workers."""
     several = max(1, int(gpus))
     return {
         "tensor_parallel_size": several,
