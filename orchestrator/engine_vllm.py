@@ -121,6 +121,10 @@ class VllmEngine:
         """Whether this base has an adapter of this name; see `engine.Engine`."""
         return belongs(self._adapters, adapter, self.base)
 
+    def loaded(self) -> int:
+        """How many adapters are in vLLM's memory."""
+        return len(self._seats)
+
     def check_health(self) -> None:
         """Raises RuntimeError when vLLM's process is gone."""
         if self._engine.errored:

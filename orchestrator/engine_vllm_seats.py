@@ -30,6 +30,9 @@ class Seats:
         self._seats: OrderedDict[str, Seat] = OrderedDict()
         self._turn, self._left = asyncio.Lock(), asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._seats)
+
     @contextlib.asynccontextmanager
     async def taken(self, name: str) -> AsyncIterator[Any]:
         """The adapter, in the engine for the length of a block. Whoever comes first is seated first."""

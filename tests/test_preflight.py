@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import errors
 from mini import SETTINGS
 
-from orchestrator import Study, preflight, preflight_machine, preflight_net, run
+from orchestrator import Study, filing, preflight, preflight_machine, preflight_net
 from orchestrator.errors import WarmthError
 from orchestrator.plan import Plan
 from orchestrator.store import Store
@@ -197,10 +197,10 @@ def test_a_study_whose_tasks_are_all_lost_does_not_run(tmp_path: Path, monkeypat
 
 def test_the_report_says_what_was_left_out(tmp_path: Path) -> None:
     store, plan = Store(tmp_path / "mini"), study(tmp_path).plan()
-    run.file_study(plan, store, {"disinfo": "gated"})
-    assert run.about(plan, store)["tasks left out"] == {"disinfo": "gated"}
-    run.file_study(plan, store, {})
-    assert "tasks left out" not in run.about(plan, store)
+    filing.file_study(plan, store, {"disinfo": "gated"})
+    assert filing.about(plan, store)["tasks left out"] == {"disinfo": "gated"}
+    filing.file_study(plan, store, {})
+    assert "tasks left out" not in filing.about(plan, store)
 
 
 def test_the_command_checks_and_ends_with_1_if_something_is_missing(root: Path) -> None:
