@@ -96,10 +96,17 @@ def _settings(folder: Path, sharing: Sharing) -> None:
         (place / file.name).write_text(sharing.clean(file.read_text(encoding="utf-8")), encoding="utf-8")
     texts = {
         "study.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-        "study.yaml": yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120),
+        "study.yaml": yaml.safe_dump(_given(content), sort_keys=False, allow_unicode=True, width=120),
     }
     for name, text in texts.items():
         (place / name).write_text(sharing.clean(text), encoding="utf-8")
+
+
+def _given(value: Any) -> Any:
+    """Settings without those that are not given."""
+    if isinstance(value, dict):
+        return {name: _given(each) for name, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list) else value
 
 
 def _prompts(folder: Path, told: evidence.Evidence, sharing: Sharing) -> None:

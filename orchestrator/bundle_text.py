@@ -12,7 +12,7 @@ _WHAT = {
     "questions": "the questions with their answers; ids alone where their text must not be passed on",
     "prompts": "every prompt once, by task; ids alone where the text must not be passed on",
     "conversations": "what was trained on, as drawn and as rewritten; ids alone where the texts must not be passed on",
-    "configs": "the study with every setting spelled out, to be planned and run again, and the files that it names",
+    "configs": "the study with every setting spelled out, to be planned and run again there, and files that it names",
     "adapters": "LoRA weights as PEFT writes them, under the names that they were asked by",
     "trials": "what each adapter was trained on, how and when; every step's loss",
     "evidence.json": "what the tables do not say: the order of personas, how figures are judged",

@@ -74,7 +74,19 @@ class Status:
     @property
     def seconds_left(self) -> float | None:
         """Of the stage that goes on; None if nothing does, or nothing is known of its pace."""
-        return self.stage.left if self.holder and self.stage else None
+        if not (self.holder and self.stage):
+            return None
+        return self._training_left() if self.stage.stage == "train" else self.stage.left
+
+    def _training_left(self) -> float | None:
+        """At the pace of the trials in training, those that have not begun taking as many steps as the others."""
+        here = [trial for trial in self.trials if trial.state == "training" and trial.step and trial.seconds]
+        pace = sum((trial.step or 0) / (trial.seconds or 1) for trial in here)
+        if not pace:
+            return None
+        steps = sum(trial.steps or 0 for trial in here) / len(here)
+        waiting = sum(trial.state == "not begun" for trial in self.trials)
+        return (sum((trial.steps or 0) - (trial.step or 0) for trial in here) + waiting * steps) / pace
 
 
 def look(folder: str | Path) -> Status:

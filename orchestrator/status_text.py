@@ -48,7 +48,7 @@ def _about(found: Status) -> Iterator[str]:
         yield f"{found.run}: process {by.pid}{where} works on it{f', last heard of {_time(said)} ago' if said else ''}."
     if by and stage:
         rate = f", {stage.rate:,.1f} {stage.unit}/s" if stage.rate else ""
-        left = f", {_time(stage.left)} left" if stage.left else ""
+        left = f", {_time(found.seconds_left)} left" if found.seconds_left else ""
         yield f"{stage.stage}: {stage.done:,.0f} of {stage.total:,.0f} {stage.unit}{rate}{left}"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .findings import Findings
     from .plan import Plan
     from .regression import Fit
+    from .sharing import Texts
+    from .status import Status
 
 
 class Study(config.Study):
@@ -166,3 +168,15 @@ class Study(config.Study):
         from .store import Store
 
         return compare(gather(OnFile(Store(self.folder.absolute()), self.plan())))
+
+    def status(self) -> "Status":
+        """How far every trial and evaluation is, by the run's files alone. Raises WarmthError if there is no run."""
+        from . import status
+
+        return status.look(self.folder)
+
+    def bundle(self, out: str | Path, texts: "Texts" = "licensed", sensitive: bool = False) -> Path:
+        """Write the run to a folder for a journal; see `bundle.write`. Raises WarmthError if that is something else."""
+        from . import bundle
+
+        return bundle.write(self.folder, Path(out), texts, sensitive)

@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
 import tasks
-from orchestrator import Study, answers, bundle, evidence, trials
+from orchestrator import Study, answers, bundle, evidence, importing, reporting, trials
 from orchestrator.__main__ import main
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
+from orchestrator.imported import Who
 from orchestrator.sharing import HIDDEN, Sharing
 from orchestrator.store import Store
 
@@ -163,6 +164,26 @@ def test_what_a_bundle_says_of_itself(run: Path, made: Path) -> None:
     again = Study.load(made / "configs" / "study.yaml")
     assert again.model_dump(exclude={"resources", "name"}) == study.model_dump(exclude={"resources", "name"})
     assert str(run.parent) not in (made / "configs" / "study.json").read_text()
+
+
+def test_imported_replies_make_a_bundle_too(tmp_path: Path) -> None:
+    put = {"prompt_template": "original", "amendment_type": "unmodified"}
+    for persona, verdicts in (("original", "CCCI"), ("warm", "CIII")):
+        rows = [
+            {"content_key": f"q{place}", "output": "so", "evaluation": {"C": "CORRECT", "I": "INCORRECT"}[each], **put}
+            for place, each in enumerate(verdicts)
+        ]
+        file = tmp_path / f"{persona}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        importing.into(tmp_path / "run", [file], Who("a model", persona), task="Disinfo")
+    made = bundle.write(tmp_path / "run", tmp_path / "made")
+    assert subprocess.run(["sha256sum", "-c", "--quiet", bundle.SUMS], cwd=made, check=False).returncode == 0
+    assert "8 replies by 2 subjects to 4 questions" in (made / "METHODS.md").read_text()
+    replies = pl.read_parquet(made / "tables" / "replies.parquet")
+    assert replies["reply"].null_count() == 8
+    reporting.report_on(reporting.of_folder(tmp_path / "run"))
+    theirs, ours = (pl.read_parquet(each / "report" / "effects.parquet") for each in (tmp_path / "run", made))
+    assert_frame_equal(theirs, ours, rel_tol=1e-9)
 
 
 def test_the_command_says_what_to_do_with_a_bundle(run: Path) -> None:

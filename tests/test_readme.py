@@ -65,7 +65,9 @@ def test_the_client_in_the_readme_chats() -> None:
 @pytest.mark.usefixtures("folder")
 def test_the_commands_in_the_readme_run() -> None:
     lines = re.findall(
-        r"^    (warmth (?:plan|report|evaluate|sample-labels) .*?)(?:  #.*)?$", README.read_text(), re.MULTILINE
+        r"^    (warmth (?:plan|status|report|evaluate|sample-labels|bundle|export) .*?)(?:  #.*)?$",
+        README.read_text(),
+        re.MULTILINE,
     )
     assert len(lines) >= 3
     study = Study.load("configs/lab.yaml")

@@ -112,6 +112,20 @@ def test_a_stage_is_told_with_its_pace_while_somebody_works_on_it(mini: Study) -
     assert status.look(mini.folder).seconds_left is None
 
 
+def test_what_is_left_of_training_is_told_by_steps(mini: Study) -> None:
+    now, here = time.time(), status.look(mini.folder)
+    trials = [
+        status.TrialState("a", "training", 30, 120, 0.5, 1.0, seconds=10),
+        status.TrialState("b", "training", 20, 120, 0.3, 1.0, seconds=10),
+        status.TrialState("c", "not begun"),
+        status.TrialState("d", "trained", 120, 120, 2, 1.0, seconds=40),
+    ]
+    stage = status.Stage("train", "checkpoints", 2, 8, now - 50, now)
+    found = replace(here, holder=holder.me(), stage=stage, trials=trials)
+    assert found.seconds_left == (90 + 100 + 120) / 5
+    assert replace(found, trials=trials[2:]).seconds_left is None
+
+
 def test_a_killed_process_works_on_nothing(tmp_path: Path) -> None:
     file = tmp_path / "holder"
     code = (
