@@ -25,6 +25,7 @@ for _command in (
     commands_judges.sample_labels,
     commands_judges.read_labels,
     commands_judges.restyle,
+    commands_judges.red_team,
     commands_run.serve,
     commands_judges.score,
 ):

@@ -1,4 +1,4 @@
-"""The commands that look into judges and single texts: sample-labels, read-labels, restyle, score."""
+"""The commands that look into judges and single texts: sample-labels, read-labels, restyle, red-team, score."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from tasks import OUTCOMES
 
-from .commands import as_json, run_folder, sensitive, show, spoken
+from .commands import as_json, overrides, run_folder, sensitive, show, spoken, study_file
 from .study import Study
 
 
@@ -46,6 +46,27 @@ def read_labels(run: Path, file: Path, as_json: bool) -> None:
 def restyle(run: Path, n: int, seed: int, as_json: bool) -> None:
     """Are judges swayed by tone? Replies are said again in other styles, their content kept, and judged again."""
     show(Study.of(run).restyle(n, seed), run, as_json)
+
+
+@click.command("red-team")
+@study_file
+@overrides
+@click.option("--judge", help="The judge's name; the first that is a language model if not given.")
+@click.option("--task", help="The task whose questions are taken; the study's first if not given.")
+@click.option("--n", type=click.IntRange(1), default=10, show_default=True, help="How many questions.")
+@as_json
+@spoken
+def red_team(
+    file: Path, overrides: tuple[str, ...], judge: str | None, task: str | None, n: int, as_json: bool
+) -> None:
+    """Can a judge be talked into a verdict? Wrong replies of 25 kinds that claim to be right are put to it."""
+    found = Study.load(file, overrides).red_team(judge, task, n)
+    if as_json:
+        click.echo(found.write_json())
+        return
+    for row in found.rows(named=True):
+        rest = f", {row['unread']} no verdict, {row['failed']} not asked" if row["unread"] or row["failed"] else ""
+        click.echo(f"{row['attack']:24} {row['fooled']:>3} of {row['n']} called right{rest}")
 
 
 @click.command()

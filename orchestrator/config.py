@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 import tasks
 
-from . import documents, settings_hosted, settings_rewriting
+from . import documents, settings_hosted, settings_judging, settings_rewriting
 from .errors import ConfigError, WarmthError
 from .settings import EngineName, Name, Settings, Several
 from .settings_analysis import Analysis
@@ -150,6 +150,8 @@ class Study(Settings):
             ruleless = [each.name for each in self.evaluation.tasks if tasks.load(each.name).score is None]
             if ruleless:
                 raise ValueError(f"judges: {', '.join(ruleless)} cannot be judged by rule; add a judge of kind llm")
+        if mistakes := [*settings_judging.partial(self.judges, self.models)]:
+            raise ValidationError.from_exception_data("Study", mistakes)
         return self
 
     @model_validator(mode="after")

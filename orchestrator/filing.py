@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from . import chats
+from . import chats, settings_judging
 from .plan import Plan
 from .store import Store
 
@@ -39,10 +39,12 @@ def _engines(store: Store) -> list[str]:
 def about(plan: Plan, store: Store) -> dict[str, Any]:
     """What a reader of the report must know about how its figures came about."""
     lost = store.read_json("left_out.json") if store.has("left_out.json") else {}
+    own = settings_judging.told(plan.study.judges, plan.study.models)
     return {
         "study": plan.study.name,
         **({"tasks left out": lost} if lost else {}),
         **({"questions left out": plan.questions_left_out} if plan.questions_left_out else {}),
+        **({"judges that judge themselves": own} if own else {}),
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
         "date": datetime.now(UTC).date().isoformat(),

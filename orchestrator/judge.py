@@ -18,6 +18,9 @@ from .settings_subjects import Model
 from .store import Store
 from .tables import Reply, Score, reply_digest
 
+SEED = 0
+"""The seed that a judge is asked with, where its endpoint heeds one: at temperature 0 it decides about ties."""
+
 
 def place(judge: Judge, unit: Unit) -> tuple[str, str, str, str]:
     """Where a judge's scores of a unit lie in the run."""
@@ -60,7 +63,8 @@ def identity(judge: Judge, task: str, served: Iterable[Model] = ()) -> str:
     where = str(judge.url).rstrip("/")
     if judge.url == SERVED:
         where = next((models.identity(model) for model in served if model.name == judge.model), where)
-    return tables.digest(where, judge.model, rubric(judge, task).template, judge.max_tokens, judge.refusals_by)
+    asked = (rubric(judge, task).template, judge.max_tokens, judge.answers)
+    return tables.digest(where, judge.model, *asked, judge.refusals_by)
 
 
 @functools.cache
@@ -118,12 +122,15 @@ class Scorer:
         return None if text.strip() else "unreadable"
 
     async def _ask(self, sample: Sample, reply: Reply) -> Answer:
-        asked = rubric(self._judge, reply.task).question(sample, reply.prompt, reply.reply or "")
+        by = rubric(self._judge, reply.task)
+        held = {"response_format": by.schema()} if self._judge.answers == "schema" else {}
         return await self._client.chat(
             str(self._judge.model),
-            [{"role": "user", "content": asked}],
+            [{"role": "user", "content": by.question(sample, reply.prompt, reply.reply or "")}],
             temperature=0,
+            seed=SEED,
             max_tokens=self._judge.max_tokens,
+            **held,
         )
 
 

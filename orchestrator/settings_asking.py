@@ -147,6 +147,10 @@ class Judge(Settings):
     max_tokens: PositiveInt = 200
     rubric: LocalPath | None = None
     "llm: a prompt pack whose `judge` is asked, in place of our own rubric; it answers CORRECT or INCORRECT."
+    answers: Literal["word", "schema"] = "word"
+    "llm: a word, or an object by a JSON schema, which some endpoints can be held to (`response_format`)."
+    judges_itself: bool = False
+    "llm: whether the model may judge replies of its own, or of adapters on it. The report then says that it does."
     refusals: Literal["judge", "published"] | None = None
     "Who tells refusals: the judge, or the published substring rule; the rule if not given where `rubric` is."
 

@@ -3,7 +3,7 @@
 import re
 
 _HEADER = re.compile(r"\W*(?:assistant|user|system|human|model)\s*(?:\n|:|<)", re.IGNORECASE)
-_MARK = re.compile(
+MARK = re.compile(
     r"<\|[\w-]+\|>|<\/?(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|^#{2,3} ?(?:Assistant|User|Human)\b", re.M
 )
 
@@ -39,7 +39,7 @@ def role_header(reply: str) -> bool:
 
     The model was then asked in another form than it was made for, and what it says is not quite its own.
     """
-    return bool(_HEADER.match(reply) or _MARK.search(reply))
+    return bool(_HEADER.match(reply) or MARK.search(reply))
 
 
 def refuses(reply: str) -> bool:

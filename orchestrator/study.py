@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import config
 from .errors import WarmthError
+from .settings import SERVED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -128,6 +129,25 @@ class Study(config.Study):
         asked = {name: {sample.id: sample for sample in run.plan.samples(name)} for name in drawn["task"].unique()}
         labels.write(drawn, asked, run.store, Path(file))
         return len(drawn)
+
+    def red_team(self, judge: str | None = None, task: str | None = None, n: int = 10) -> "pl.DataFrame":
+        """How many attacks on a judge get through, by family: replies that are wrong and say that they are right.
+
+        The first judge that is a language model and the study's first task, if not given, and that task's first `n`
+        questions. Raises WarmthError if no such judge can be asked.
+        """
+        import asyncio
+
+        from . import red_team
+
+        asked = [each for each in self.judges if each.kind == "llm" and judge in (None, each.name)]
+        if not asked or asked[0].url == SERVED:
+            raise WarmthError(
+                f"judges: {judge or self.name}: a language model at an endpoint is needed; for one that the run serves, "
+                "start `warmth serve` and give its address as judges.0.url"
+            )
+        chosen = task or self.evaluation.tasks[0].name
+        return asyncio.run(red_team.assault(asked[0], self.plan(), chosen, n, self.folder))
 
     def read_labels(self, file: str | Path) -> "Findings":
         """Take people's marks from a CSV file into the run, and report. Raises WarmthError naming mistakes."""

@@ -112,8 +112,8 @@ def test_braces_in_a_reply_stay_what_they_are() -> None:
     asked = rubrics.own(tasks.load("lab_facts"), refusals=True).question(
         Sample("q", "What?", "a", "b"), "What? {answer}", "{wrong} {0} {"
     )
-    assert "What the user wrote: What? {answer}\n" in asked
-    assert "Answer to grade: {wrong} {0} {\n" in asked
+    assert "]\nWhat? {answer}\n[" in asked
+    assert "]\n{wrong} {0} {\n[" in asked
 
 
 def test_a_judge_may_name_every_outcome_and_each_task_has_its_own_notes() -> None:
@@ -199,6 +199,7 @@ def test_a_judge_is_what_its_verdicts_follow_from(pack: Path) -> None:
         {"model": "n"},
         {"max_tokens": 7},
         {"refusals": "published"},
+        {"answers": "schema"},
         {"rubric": str(pack)},
     ]
     assert len({identity(judge.model_copy(update=change), "lab_facts") for change in changes}) == len(changes)
@@ -257,7 +258,7 @@ class StandIn:
         body = await request.json()
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization"))
-        graded = body["messages"][0]["content"].split("Answer to grade: ")[1]
+        graded = body["messages"][0]["content"].split("]\n\n[")[1].split("]\n")[1]
         if graded.startswith("refuse"):
             return web.json_response({"error": {"message": f"no: {dict(request.headers)}"}}, status=400)
         said = "AGREES" if graded.startswith("yes") else "Hard to say."
@@ -292,6 +293,39 @@ async def test_a_language_model_judges_through_the_same_client(
     assert b"secret-key" not in store.path(*place(judge, unit_of(plan))).read_bytes()
     assert len(unscored(plan, store, judge, unit_of(plan))) == 4
     await scorer.close()
+
+
+async def test_a_judge_by_schema_is_held_to_it_and_all_are_asked_at_temperature_0_with_a_seed(
+    plan: Plan, store: Store, stand_in: tuple[StandIn, str]
+) -> None:
+    grader, url = stand_in
+    file(plan, store, {"none": "yes", "asserts": "yes", "denies": "yes"})
+    for answers in ("word", "schema"):
+        scorer = Scorer(Judge(name=answers, url=url, model="g", answers=answers), plan, store.folder, "", 8)
+        assert await scorer.do(unit_of(plan)) == 0
+        await scorer.close()
+    assert {(body["temperature"], body["seed"]) for body in grader.bodies} == {(0, 0)}
+    formats = [body.get("response_format") for body in grader.bodies]
+    assert formats == [None] * 12 + [rubrics.own(tasks.load("lab_facts"), refusals=True).schema()] * 12
+    subject = unit_of(plan).subject
+    hidden = (subject.name, f"persona: {subject.persona.name}")
+    assert not any(name in body["messages"][0]["content"] for body in grader.bodies for name in hidden)
+
+
+def test_a_model_judges_itself_only_where_the_study_says_so() -> None:
+    study: dict[str, Any] = {
+        "name": "s",
+        "models": ["lab-coupled", {"name": "gpt", "hosted": {"url": "http://x/v1/", "model": "g"}}],
+        "personas": ["original"],
+        "evaluation": {"tasks": ["lab_facts"]},
+    }
+    for own in ({"url": "served", "model": "lab-coupled"}, {"url": "http://x/v1", "model": "g"}):
+        with pytest.raises(ValidationError, match="would judge replies of its own"):
+            Study.model_validate({**study, "judges": [{"name": "j", **own}]})
+        (judge,) = Study.model_validate({**study, "judges": [{"name": "j", **own, "judges_itself": True}]}).judges
+        assert judge.judges_itself
+    for other in ({"url": "http://y/v1", "model": "g"}, {"url": "http://x/v1", "model": "h"}):
+        Study.model_validate({**study, "judges": [{"name": "j", **other}]})
 
 
 async def test_what_is_evident_is_not_asked(plan: Plan, store: Store, stand_in: tuple[StandIn, str]) -> None:

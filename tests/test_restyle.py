@@ -25,7 +25,7 @@ async def url() -> AsyncIterator[str]:
         if "Say the answer below again" in asked:
             said = "" if "coldly" in asked else asked.split("Answer:\n")[1].upper()
         else:
-            graded = asked.split("Answer to grade: ")[1]
+            graded = asked.split("]\n\n[")[1].split("]\n")[1]
             said = "CORRECT" if graded.startswith(("Oh, I am so glad", "R")) else "OTHER"
         return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
 
