@@ -143,7 +143,7 @@ class Study(config.Study):
         asked = [each for each in self.judges if each.kind == "llm" and judge in (None, each.name)]
         if not asked or asked[0].url == SERVED:
             raise WarmthError(
-                f"judges: {judge or self.name}: a language model at an endpoint is needed; for one that the run serves, "
+                f"judges: {judge or self.name}: a language model at an endpoint is needed; for the run's own, "
                 "start `warmth serve` and give its address as judges.0.url"
             )
         chosen = task or self.evaluation.tasks[0].name

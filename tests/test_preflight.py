@@ -98,7 +98,9 @@ def test_a_key_is_tried_and_never_shown(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_an_own_judge_must_be_a_model_of_the_study(tmp_path: Path) -> None:
-    assert preflight.problems(study(tmp_path, judges=[{**judge("served"), "model": "tiny"}])) == []
+    assert (
+        preflight.problems(study(tmp_path, judges=[{**judge("served"), "model": "tiny", "judges_itself": True}])) == []
+    )
     (said,) = preflight.problems(study(tmp_path, judges=[judge("served")]))
     assert "serves no model 'grader'; name one of tiny" in said
 
