@@ -15,7 +15,7 @@ from . import bundle_text, evidence, methods, reporting, trials, withheld
 from .errors import WarmthError
 from .imported import slug
 from .onfile import OnFile
-from .sharing import Sharing, Texts, settings
+from .sharing import Sharing, Texts, pathless, settings
 from .store import Store
 from .tables import Chat, Rewrite
 
@@ -49,7 +49,7 @@ def write(
 def _fill(folder: Path, found: OnFile, sharing: Sharing, adapters: bool) -> None:
     whole = reporting.gather(found)
     told = dataclasses.replace(
-        whole, folder=folder, about={**whole.about, **_public_about(found, whole.about, sharing)}
+        whole, folder=folder, about={**pathless(whole.about), **_public_about(found, whole.about, sharing)}
     )
     evidence.write(told, folder, sharing.told)
     _prompts(folder / "prompts", told, sharing)
@@ -171,7 +171,7 @@ def _trials(folder: Path, found: OnFile, sharing: Sharing, adapters: bool) -> No
     for trial in found.plan.trials:
         if record := trials.record(found.store, trial):
             (folder / "trials").mkdir(exist_ok=True)
-            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(pathless(record), indent=1, ensure_ascii=False) + "\n"
             (folder / "trials" / f"{trial.name}.json").write_text(sharing.clean(text), encoding="utf-8")
     for name in sorted(set(trials.adapters(found.store, found.plan).values())) if adapters else ():
         if found.store.path("adapters", name).is_dir():

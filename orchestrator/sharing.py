@@ -25,6 +25,10 @@ HIDDEN = "(hidden)"
 _NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
+_LOCAL = r"^(?:/|~/)[^\n]*?([^/\n]+)/?$"
+"""A file or folder of this machine, and its name."""
+
+
 class Row(NamedTuple):
     """One line of the table of licences."""
 
@@ -123,12 +127,15 @@ def public(path: str) -> str:
 
 def settings(study: Study) -> dict[str, Any]:
     """A study's settings as they are passed on: without where and how fast it ran, and without local folders."""
-    return dict(_public(study.model_dump(mode="json", exclude={"resources"})))
+    return dict(pathless(study.model_dump(mode="json", exclude={"resources"})))
 
 
-def _public(value: Any) -> Any:
+def pathless(value: Any) -> Any:
+    """The same with files and folders of this machine by their names alone, in whatever it holds."""
     if isinstance(value, Mapping):
-        return {name: _public(each) for name, each in value.items()}
+        return {name: pathless(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_public(each) for each in value]
-    return public(value) if isinstance(value, str) and value.startswith(("/", "~/")) and "\n" not in value else value
+        return [pathless(each) for each in value]
+    if isinstance(value, pl.DataFrame):
+        return value.with_columns(pl.selectors.string().str.replace(_LOCAL, "$1"))
+    return re.sub(_LOCAL, r"\1", value) if isinstance(value, str) else value

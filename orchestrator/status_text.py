@@ -26,7 +26,7 @@ def to_json(found: Status) -> str:
 
 def shown(found: Status, all_of_it: bool = True) -> RenderableType:
     """All of it; without the trials and units that are done if not `all_of_it`. Readable at 80 columns."""
-    parts: list[RenderableType] = [Text(line) for line in _about(found)]
+    parts: list[RenderableType] = [Text(line) for line in (*_about(found), *_rest(found))]
     trials = [each for each in found.trials if all_of_it or each.state != "trained"]
     units = [each for each in found.units if all_of_it or not each.done]
     if found.trials:
@@ -34,7 +34,7 @@ def shown(found: Status, all_of_it: bool = True) -> RenderableType:
         parts += [_trials(trials)] if trials else []
     parts.append(Text(f"\n{_units_in_short(found)}", style="bold"))
     parts += [_units(units)] if units else []
-    return Group(*parts, Text(), *(Text(line) for line in _rest(found)))
+    return Group(*parts)
 
 
 def _about(found: Status) -> Iterator[str]:

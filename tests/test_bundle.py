@@ -19,7 +19,7 @@ from orchestrator.__main__ import main
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
 from orchestrator.imported import Who
-from orchestrator.sharing import HIDDEN, Sharing
+from orchestrator.sharing import HIDDEN, Sharing, pathless
 from orchestrator.store import Store
 
 SECRET = "sk-planted-0123456789"
@@ -152,6 +152,13 @@ def test_licences_decide_by_task_and_shared_conversations_are_unclear(root: Path
     assert seen["prompt"].to_list() == [None, "b", None]
     assert seen["reply"].to_list() == ["d", "e", None]
     assert Sharing(study, "all", sensitive=True).told(rows).equals(rows)
+
+
+def test_folders_of_whoever_bundles_are_left_out() -> None:
+    frame = pl.DataFrame({"from": ["/home/me/models/llama", "meta-llama/Llama", None]})
+    told = pathless({"path": "/home/me/data/questions.csv", "seeds": [0], "source": "~/chats/", "about": "a/b\n/c"})
+    assert told == {"path": "questions.csv", "seeds": [0], "source": "chats", "about": "a/b\n/c"}
+    assert pathless(frame)["from"].to_list() == ["llama", "meta-llama/Llama", None]
 
 
 def test_what_a_bundle_says_of_itself(run: Path, made: Path) -> None:
