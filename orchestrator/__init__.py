@@ -16,10 +16,12 @@ __all__ = ["Study", "fit", "load"]
 
 
 def load(run: "str | Path") -> "dict[str, pl.LazyFrame]":
-    """All rows of a run's tables, lazily: `replies`, `scores`, `warmth`. Raises WarmthError if it is no run."""
-    from . import frames
+    """All rows of a run's, or a bundle's, tables, lazily: `replies`, `scores`, `warmth`. Raises WarmthError else."""
+    from pathlib import Path
 
-    return frames.load(run)
+    from . import evidence, frames
+
+    return evidence.load(Path(run)) if evidence.is_there(Path(run)) else frames.load(run)
 
 
 def fit(

@@ -21,7 +21,7 @@ from .tables import Chat, Rewrite
 
 SUMS = "SHA256SUMS"
 COPIED = ("study.lock.json", "imported.json", "left_out.json", "chats.json")
-"""What a run says of itself in JSON, as it is; without what is not there."""
+"""What a run says of itself in JSON, where it is there."""
 
 
 def write(
@@ -54,7 +54,7 @@ def _fill(folder: Path, found: OnFile, sharing: Sharing, adapters: bool) -> None
     evidence.write(told, folder, sharing.told)
     _prompts(folder / "prompts", told, sharing)
     _questions(folder / "questions", found, sharing)
-    _as_json(folder, found, sharing)
+    _as_json(folder / "run", found, sharing)
     study = sharing.study
     if study and found.plan:
         _settings(folder, sharing)
@@ -82,8 +82,9 @@ def _public_about(found: OnFile, about: Any, sharing: Sharing) -> dict[str, Any]
 def _as_json(folder: Path, found: OnFile, sharing: Sharing) -> None:
     for name in COPIED:
         if found.store.has(name):
-            text = found.store.path(name).read_text(encoding="utf-8")
-            (folder / name).write_text(sharing.clean(text), encoding="utf-8")
+            folder.mkdir(exist_ok=True)
+            told = json.dumps(pathless(found.store.read_json(name)), indent=1, ensure_ascii=False)
+            (folder / name).write_text(sharing.clean(told) + "\n", encoding="utf-8")
 
 
 def _settings(folder: Path, sharing: Sharing) -> None:

@@ -76,6 +76,11 @@ def write(evidence: Evidence, folder: Path, told: Told = lambda rows: rows) -> N
     (folder / PLACE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def load(folder: Path) -> dict[str, pl.LazyFrame]:
+    """The tables of a bundle, lazily, by name."""
+    return {file.stem: pl.scan_parquet(file) for file in sorted((folder / "tables").glob("*.parquet"))}
+
+
 def read(folder: Path) -> Evidence:
     """Take it out of a folder. Raises WarmthError if a file is missing or damaged."""
     try:
@@ -102,5 +107,6 @@ def read(folder: Path) -> Evidence:
         )
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         raise WarmthError(
-            f"{folder}: this bundle is not whole ({error}); `sha256sum -c SHA256SUMS` in it says which file"
+            f"{folder}: this bundle lacks something ({error}): `sha256sum -c SHA256SUMS` in it says whether a file was"
+            " changed; if none was, another version of this program made it, and that one reads it"
         ) from error

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
 import tasks
-from orchestrator import Study, answers, bundle, evidence, importing, reporting, trials
+from orchestrator import Study, answers, bundle, evidence, importing, load, reporting, trials
 from orchestrator.__main__ import main
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
@@ -110,13 +110,14 @@ def test_a_bundle_reports_as_its_run_does_on_a_machine_that_has_nothing_else(
     assert (moved / "report" / "index.html").stat().st_size > 10_000
     check = ["sha256sum", "-c", "--quiet", bundle.SUMS]
     assert subprocess.run(check, cwd=moved, check=False).returncode == 0
+    assert load(moved)["scores"].collect().height == load(moved)["replies"].collect().height
     assert_frame_equal(answers.of_run(moved).drop("prompt"), answers.of_run(run).drop("prompt"), check_row_order=False)
 
 
 def test_a_bundle_that_is_not_whole_says_so(made: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(made, tmp_path / "broken")
     (broken / "tables" / "scores.parquet").unlink()
-    with pytest.raises(WarmthError, match="not whole"):
+    with pytest.raises(WarmthError, match="lacks something"):
         evidence.read(broken)
 
 
