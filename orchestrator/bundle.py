@@ -80,11 +80,12 @@ def _public_about(found: OnFile, about: Any, sharing: Sharing) -> dict[str, Any]
 
 
 def _as_json(folder: Path, found: OnFile, sharing: Sharing) -> None:
-    for name in COPIED:
-        if found.store.has(name):
-            folder.mkdir(exist_ok=True)
-            told = json.dumps(pathless(found.store.read_json(name)), indent=1, ensure_ascii=False)
-            (folder / name).write_text(sharing.clean(told) + "\n", encoding="utf-8")
+    certificates = [("certificates", name) for name in found.store.names("certificates") if name.endswith(".json")]
+    for place in [*((name,) for name in COPIED if found.store.has(name)), *certificates]:
+        file = folder.joinpath(*place)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        told = json.dumps(pathless(found.store.read_json(*place)), indent=1, ensure_ascii=False)
+        file.write_text(sharing.clean(told) + "\n", encoding="utf-8")
 
 
 def _settings(folder: Path, sharing: Sharing) -> None:

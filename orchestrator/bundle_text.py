@@ -15,7 +15,7 @@ _WHAT = {
     "configs": "the study with every setting spelled out, to be planned and run again there, and files that it names",
     "adapters": "LoRA weights as PEFT writes them, under the names that they were asked by",
     "trials": "what each adapter was trained on, how and when; every step's loss",
-    "run": "what the run says of itself: what was frozen before it began, imported, left out or drawn",
+    "run": "what the run says of itself: what was frozen before it began, imported, left out, drawn or attested",
     "evidence.json": "what the tables do not say: the order of personas, how figures are judged",
     "METHODS.md": "what was done, in a paragraph",
     "LICENCES.md": "what stands under which licence, and whether it is here",

@@ -32,6 +32,8 @@ def run(finished: tuple[Study, Findings], tmp_path_factory: pytest.TempPathFacto
     trial = finished[0].plan().trials[0].name
     (folder / "trials" / trial / "trial.json").unlink()
     trials.file_failure(Store(folder), trial, f"refused: {SECRET}")
+    certificate = {"id": "c0", "adapter": str(folder / "adapters" / "a"), "key": SECRET}
+    Store(folder).write_json(certificate, "certificates", "c0.json")
     return folder
 
 
@@ -69,6 +71,11 @@ def test_the_same_run_makes_the_same_bundle(
     assert (again / bundle.SUMS).read_text() == (made / bundle.SUMS).read_text()
     with pytest.raises(WarmthError, match="is no bundle"):
         bundle.write(run, run)
+
+
+def test_certificates_go_along(made: Path) -> None:
+    told = json.loads((made / "run" / "certificates" / "c0.json").read_text())
+    assert told == {"id": "c0", "adapter": "a", "key": HIDDEN}
 
 
 def test_no_key_of_whoever_bundles_is_in_it(made: Path) -> None:
