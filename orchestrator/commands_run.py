@@ -19,9 +19,12 @@ from .study import Study
 @overrides
 @as_json
 @click.option("--subjects", is_flag=True, help="Name every subject.")
+@click.option(
+    "--freeze", is_flag=True, help="Write study.lock.json now: a preregistration. A run does at its first reply."
+)
 @click.option("--check", is_flag=True, help="Look whether everything is there: models, data, keys, GPUs, disk.")
 @spoken
-def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, check: bool) -> None:
+def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, freeze: bool, check: bool) -> None:
     """Say what a study comes to; nothing is built or started."""
     study = Study.load(file, overrides)
     planned = study.plan()
@@ -33,6 +36,12 @@ def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, 
 
         found = preflight.look(study)
         figures |= {"problems": found.problems, "left_out": found.left_out}
+    if freeze:
+        from . import lock
+        from .store import Store
+
+        store = Store(study.folder)
+        figures |= {"lock": str(store.path(lock.PLACE)), "plan_digest": lock.preregister(planned, store)["plan_digest"]}
     click.echo(json.dumps(figures) if as_json else "\n".join(plan_text.lines(figures)))
     if figures.get("problems"):
         sys.exit(1)

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from . import comparison, evidence, filing, findings, frames, labels, likeness, rates, report, rewritten, withheld
+from . import comparison, evidence, filing, findings, frames, labels, likeness, lock, rates, report, rewritten, withheld
 from .answers import kept
 from .evidence import Evidence
 from .findings import Findings
@@ -65,7 +66,7 @@ def report_on(found: Evidence, sensitive: bool = False) -> Findings:
         examples=withheld.hidden(built.examples, sensitive),
         balance=found.balance,
         scorecard=_scorecard(found, answers, built.warmth),
-        problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers)]),
+        problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers), _exploratory(found)]),
     )
     report.write(made, found.about, found.folder / "report")
     return made
@@ -91,6 +92,8 @@ def about(found: OnFile) -> dict[str, Any]:
     told: dict[str, Any] = {"study": found.name}
     if found.plan:
         told |= {**filing.about(found.plan, found.store), **rewritten.about(found.plan, found.store)}
+    if lines := lock.deviations(found.plan, found.analysis, found.store):
+        told["exploratory"] = lines
     if found.pieces:
         told["imported"] = [piece.told() for piece in found.pieces]
     return told
@@ -125,6 +128,12 @@ def _judged_apart(answers: pl.DataFrame) -> pl.DataFrame:
             for persona, judge in missing
         ]
     )
+
+
+def _exploratory(found: Evidence) -> pl.DataFrame:
+    """What is not as it was before the first reply; see `lock`."""
+    lines: Sequence[str] = found.about.get("exploratory", ())
+    return _lines([("later than the lock, so exploratory", line.partition(":")[0], 1, 1, line) for line in lines])
 
 
 def _lines(rows: list[tuple[str, str, int, int, str]]) -> pl.DataFrame:

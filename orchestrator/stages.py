@@ -5,7 +5,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import chats, cluster, costs, endpoint, evaluate, judge, measure, models, rating, rewrite, rewritten, trials
+from . import (
+    chats,
+    cluster,
+    costs,
+    endpoint,
+    evaluate,
+    judge,
+    lock,
+    measure,
+    models,
+    rating,
+    rewrite,
+    rewritten,
+    trials,
+)
 from .left import Left
 from .plan import Plan, Trial, Unit
 from .progress import Display, Stage
@@ -101,6 +115,7 @@ class Stages:
         names = endpoint.needed(self._study, list(waiting) or units) if asking else ()
         with endpoint.serving(self._study, self._store, names, self._display) as url:
             if waiting:
+                lock.freeze(self._plan, self._store)
                 stage = self._display.stage("ask", sum(waiting.values()), "replies")
                 adapters = trials.adapters(self._store, self._plan)
                 asker = (self._plan, self._store.folder, url, adapters, self._study.resources.in_flight)
