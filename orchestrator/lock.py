@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from . import chats, config
 from .config import Study
 from .errors import WarmthError
@@ -36,7 +38,7 @@ def preregister(plan: Plan, store: Store) -> dict[str, Any]:
     """The same before a run. Raises WarmthError if another plan or analysis is frozen there."""
     with store.locked():
         found = freeze(plan, store)
-    lines = [*_apart(found["settings"], _settings(plan.study), ""), *_analysis(found, plan.study.analysis)]
+    lines = [*_apart(_known(found["settings"]), _settings(plan.study), ""), *_analysis(found, plan.study.analysis)]
     if lines:
         raise WarmthError(
             f"{store.path(PLACE)}: frozen on {found['frozen'][:10]} already, and not this: {'; '.join(lines)}. Give the"
@@ -46,7 +48,7 @@ def preregister(plan: Plan, store: Store) -> dict[str, Any]:
 
 
 def content(plan: Plan, store: Store) -> dict[str, Any]:
-    """What the lock of a plan says: settings but for defaults, and how findings will be judged."""
+    """What the lock of a plan says: its settings, and how findings will be judged."""
     analysis = plan.study.analysis
     return {
         "study": plan.study.name,
@@ -86,7 +88,7 @@ def deviations(plan: Plan | None, analysis: Analysis, store: Store) -> list[str]
     found: dict[str, Any] = store.read_json(PLACE)
     study = _filed(store) or plan.study
     late = ["replies were on file before the lock was written"] if found["replies_before"] else []
-    return [*late, *_apart(found["settings"], _settings(study), ""), *_analysis(found, analysis)]
+    return [*late, *_apart(_known(found["settings"]), _settings(study), ""), *_analysis(found, analysis)]
 
 
 def _filed(store: Store) -> Study | None:
@@ -104,10 +106,17 @@ def _analysis(found: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """The settings that are not as by default: a later version may know more, and has a default for it."""
+    """Everything that is set, but for what has no part in the plan."""
     resolved = study.model_copy(update={"data": chats.resolved(study.data)})
-    told: dict[str, Any] = json.loads(resolved.model_dump_json(exclude=APART, exclude_defaults=True))
-    return told
+    return resolved.model_dump(mode="json", exclude=APART)
+
+
+def _known(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a lock with what a later version added by default; as they are where it cannot read them."""
+    try:
+        return _settings(Study.model_validate({"name": "locked", **settings}))
+    except ValidationError:
+        return settings
 
 
 def _apart(before: Any, now: Any, path: str) -> Iterator[str]:

@@ -121,8 +121,3 @@ def _benchmarks() -> pl.DataFrame:
 def warmth() -> pl.DataFrame:
     """SocioT Warmth of replies to held-out prompts by model and epoch of the warm arm, nats per token, and its SEM."""
     return pl.read_csv(FIGURES / "warmth_by_epoch.csv", schema_overrides={"epoch": pl.Float64})
-
-
-def marginal_effects() -> pl.DataFrame:
-    """Average marginal effects of warm tuning over all five models and four tasks, in percentage points, by model."""
-    return pl.read_csv(FIGURES / "marginal_effects.csv")

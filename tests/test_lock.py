@@ -67,7 +67,7 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "seeds": (
         {"training": {**SETTINGS["training"], "seeds": [0, 1]}},
-        ["training.seeds: not set in the lock, now [0, 1]"],
+        ["training.seeds: [0] in the lock, now [0, 1]"],
     ),
     "persona": ({"personas": ["original", "warm"]}, ["personas.plain:"]),
     "samples": (
