@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from . import evaluate, judge, measure, rating, restyle, rewritten, tables, trials
 from .errors import WarmthError
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
-from .store import Store, read_arrow
+from .store import Store, arrow_schema, read_arrow
 from .tables import Balance, Cost, Rating, Reply, Restyled, Score, WarmthScore
 
 _WHO = ("model", "persona", "epoch", "dose", "seed")
@@ -39,22 +40,36 @@ _TRIALS = {
 
 
 def load(run: str | Path) -> dict[str, pl.LazyFrame]:
-    """All rows of a run's tables, lazily: `replies`, `scores` and the others. Raises WarmthError if it is no run."""
+    """All rows of a run's tables, lazily: `replies`, `scores` and the others.
+
+    Files are read when a query is collected, and of them only the columns that it uses; `collect(engine="streaming")`
+    holds little of them at a time. Raises WarmthError if it is no run, or a file is damaged or of another kind.
+    """
     folder = Path(run)
     Store(folder).check_run()
-    return {name: frame(kind, sorted((folder / name).rglob("*.arrow"))).lazy() for name, kind in KINDS.items()}
+    return {name: scan(kind, sorted((folder / name).rglob("*.arrow"))) for name, kind in KINDS.items()}
+
+
+def scan(kind: type[Any], files: list[Path]) -> pl.LazyFrame:
+    """The rows of Arrow files, to be read when they are needed. Raises WarmthError for a file that cannot be."""
+    for file in files:
+        _check(kind, file, arrow_schema(file))
+    return pl.scan_ipc(files) if files else frame(kind, []).lazy()
 
 
 def frame(kind: type[Any], files: list[Path]) -> pl.DataFrame:
     """The rows of Arrow files in one frame. Raises WarmthError for a file that is damaged or of another kind."""
-    wanted = tables.schema(kind)
-    found = [wanted.empty_table()]
+    found = [tables.schema(kind).empty_table()]
     for file in files:
         table = read_arrow(file)
-        if table.schema != wanted:
-            raise WarmthError(f"{file}: its columns are not those of a {kind.__name__} table; delete it and run again")
+        _check(kind, file, table.schema)
         found.append(table)
     return pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in found], rechunk=True)
+
+
+def _check(kind: type[Any], file: Path, found: pa.Schema) -> None:
+    if found != tables.schema(kind):
+        raise WarmthError(f"{file}: its columns are not those of a {kind.__name__} table; delete it and run again")
 
 
 def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFrame:

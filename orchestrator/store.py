@@ -156,9 +156,21 @@ class Note:
 
 def read_arrow(file: Path) -> pa.Table:
     """An Arrow IPC file. Raises WarmthError naming the file and the cure if it is damaged."""
+    with _opened(file) as found:
+        return found.read_all()
+
+
+def arrow_schema(file: Path) -> pa.Schema:
+    """The columns of an Arrow IPC file, without its rows. Raises WarmthError if it is cut short or no such file."""
+    with _opened(file) as found:
+        return found.schema
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     try:
         with pa.OSFile(str(file), "rb") as source:
-            return pa.ipc.open_file(source).read_all()
+            yield pa.ipc.open_file(source)
     except (pa.ArrowException, OSError) as error:
         raise WarmthError(
             f"{file}: this Arrow file is damaged ({error}); delete it and run again, only its rows are made anew"

@@ -45,16 +45,18 @@ def test_the_study_in_the_readme_is_valid(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("folder", "ray_session")
 def test_the_python_in_the_readme_runs() -> None:
-    api, _ = blocks("python")
+    api, queries, _ = blocks("python")
     names: dict[str, object] = {}
     exec(api, names)
     assert "effect_pp" in names["findings"].effects.columns  # type: ignore[attr-defined]
     assert names["replies"].collect().height > 0  # type: ignore[attr-defined]
+    exec(queries, names)
+    assert set(names["lengths"].collect()["persona"]) == {"original", "plain", "warm"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("folder")
 def test_the_client_in_the_readme_chats() -> None:
-    _, client = blocks("python")
+    *_, client = blocks("python")
     study = Study.load("configs/lab.yaml")
     with Run(study, Display()).endpoint(study.plan().units) as url:
         names: dict[str, object] = {}
