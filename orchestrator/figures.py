@@ -1,38 +1,56 @@
-"""Findings as figures: SVG for inlining, its lines and letters in the page's own colour, light or dark. Pure."""
+"""How figures are drawn: one chart, its panels, as SVG for the page and as files. Pure.
 
+On the page every model has a drawing of its own, narrow enough for a phone, its lines and letters in the page's own
+colours, light or dark. The files show the models beside one another.
+"""
+
+import html
 import io
+import itertools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from .effects import BELIEFS
 from .findings import Findings
-from .report_tables import judges, latest, order, series, shown_warmth
+from .report_tables import series
 
 INK, RULE = "#010203", "#040506"
 """Stand-ins that the page's own colours replace."""
+
+PAPER = {INK: "#1d2126", RULE: "#d9dde1"}
+"""Their colours in files."""
 
 COLOURS = ("#7f858c", "#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colour-blind safe palette (2008), grey first for the model as released."""
 
 MARKERS = "osD^vPX"
+SHAPES = "●■◆▲▼✚✖"
+"""What MARKERS look like in a line of text."""
+
+WIDTH = 4.0
+"""Inches of a panel: a phone shows its letters at ten pixels, a wide screen at thirteen."""
+
 STYLE = {
     "svg.fonttype": "none",
-    "font.size": 9.5,
-    "axes.titlesize": 10.5,
+    "font.size": 8.5,
+    "axes.titlesize": 9,
     "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "grid.color": RULE,
-    "grid.linewidth": 0.7,
+    "grid.linewidth": 0.6,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": RULE,
@@ -43,199 +61,163 @@ STYLE = {
     "legend.frameon": False,
     "errorbar.capsize": 0,
 }
-SHARE_NAMES = {"agrees": "agreement, %", "error": "error, %"}
-Panel = Callable[[Axes, str, str], None]
+Panel = Callable[[Axes, str, str, str], None]
+"""Draws one model, one row and one part of it, limits included: they are the same for all models."""
 
 
-def conditions(findings: Findings, models: Sequence[str], condition: str) -> str:
-    """Agreement and error by persona and belief form (contexts together) or context (wrong beliefs), with intervals."""
-    chosen = {
-        "belief": (pl.col("context") == "all") & ~pl.col("belief").is_in(["all", BELIEFS]),
-        "context": (pl.col("context") != "all") & (pl.col("belief") == BELIEFS),
-    }[condition]
-    found = series(latest(findings.rates), findings).filter(chosen, task="all", judge=judges(findings)[0])
-    names = sorted(found[condition].unique(), key=order)
+@dataclass(frozen=True)
+class Look:
+    """The colour and the marker of every series, the same in all figures."""
 
-    def draw(axes: Axes, model: str, share: str) -> None:
-        mine = found.filter(model=model)
-        for place, (name, rows) in enumerate(_by_series(mine)):
-            at = [names.index(value) + _dodge(place, mine["series"].n_unique(), 0.62) for value in rows[condition]]
-            _points(axes, at, rows, f"{share}_pct", name, findings)
-        axes.set_xticks(range(len(names)), [value.replace("-", "-\n") for value in names])
-        axes.set_ylim(-3, 100)
+    names: tuple[str, ...]
 
-    return _grid(condition, models, list(SHARE_NAMES), draw, SHARE_NAMES, height=2.2)
+    @classmethod
+    def of(cls, findings: Findings) -> "Look":
+        return cls(tuple(series(findings.rates, findings)["series"].unique(maintain_order=True)))
 
+    def colour(self, name: str) -> str:
+        return COLOURS[self.names.index(name) % len(COLOURS)]
 
-def by_epoch(findings: Findings, models: Sequence[str]) -> str:
-    """Warmth, and agreement with wrong beliefs in the neutral context, by epoch; dashed: untrained."""
-    rates = findings.rates.filter(task="all", context="neutral", belief=BELIEFS, judge=judges(findings)[0])
-    frames = {"warmth": series(shown_warmth(findings), findings), "agrees_pct": series(rates, findings)}
-    names = {"warmth": "warmth, nats per token", "agrees_pct": "agreement, %\n(neutral context)"}
+    def marker(self, name: str) -> str:
+        return MARKERS[self.names.index(name) % len(MARKERS)]
 
-    def draw(axes: Axes, model: str, value: str) -> None:
-        shown = frames[value].filter(model=model)
-        for place, (name, rows) in enumerate(_by_series(shown)):
-            if rows["epoch"].max() == 0:
-                axes.axhline(
-                    rows[value].fill_null(float("nan"))[0],
-                    color=_colour(name, findings),
-                    ls=(0, (4, 3)),
-                    lw=1.4,
-                    label=name,
-                )
-                continue
-            at = rows["epoch"] + _dodge(place, shown["series"].n_unique(), 0.09)
-            _points(axes, at.to_list(), rows, value, name, findings, line="-")
-        axes.set_xticks(sorted(set(frames[value].filter(pl.col("epoch") > 0)["epoch"])))
-        axes.set_xlabel("epoch")
-        if value == "agrees_pct":
-            axes.set_ylim(-3, 100)
-
-    return _grid("epochs", models, list(frames), draw, names, height=2.2)
+    def legend(self) -> list[tuple[str, str, str]]:
+        """Every series with its colour and its shape."""
+        return [(name, self.colour(name), SHAPES[place % len(SHAPES)]) for place, name in enumerate(self.names)]
 
 
-def effects(findings: Findings, models: Sequence[str]) -> str:
-    """Each persona's effect on agreement and error under wrong beliefs against each one before it, with intervals."""
-    found = series(latest(findings.effects), findings).filter(
-        task="all", context="all", belief=BELIEFS, judge=judges(findings)[0]
-    )
-    return _forest(findings, found, models, "model")
+@dataclass(frozen=True)
+class Chart:
+    """A figure of the report: what it is called, what it says, and how its panels are drawn.
 
-
-def bases(findings: Findings) -> str:
-    """The effects' means over the bases of each world with t-intervals; the bases themselves as small marks."""
-    chosen = {"task": "all", "context": "all", "belief": BELIEFS, "judge": judges(findings)[0]}
-    found = series(latest(findings.bases), findings).filter(**chosen)
-    single = series(latest(findings.effects), findings).filter(**chosen)
-    return _forest(findings, found, found["world"].unique().sort().to_list(), "world", single)
-
-
-def outcomes(findings: Findings, models: Sequence[str]) -> str:
-    """What errors are made of (agreement, other wrong answers, no readable answer), plain and with beliefs.
-
-    Of a judge that does not tell mistakes apart, what is readable stands as one.
+    `columns` are its models, `rows` its rows of panels with their titles and `heights` in inches; `parts` stand beside
+    one another in every row of a model. `key` says what the marks mean.
     """
-    found = series(latest(findings.rates), findings).filter(task="all", context="all", judge=judges(findings)[0])
-    untold = pl.when(pl.col("agrees_pct").is_null()).then(pl.col("error_pct") - pl.col("unreadable_pct"))
-    found = found.with_columns(mistakes_pct=untold)
-    parts = {"agrees": "#d55e00", "other": "#0072b2", "mistakes": "#cc79a7", "unreadable": "#9aa0a6"}
-    shown = {share: colour for share, colour in parts.items() if found[f"{share}_pct"].is_not_null().any()}
-    names = {"none": "no belief", BELIEFS: "wrong belief"}
 
-    def draw(axes: Axes, model: str, belief: str) -> None:
-        rows = found.filter(model=model, belief=belief).reverse()
-        left = pl.zeros(len(rows), eager=True)
-        for share, colour in shown.items():
-            widths = rows[f"{share}_pct"].fill_null(0)
-            axes.barh(range(len(rows)), widths, 0.62, left=left, color=colour, label=share)
-            left = left + widths
-        axes.set_yticks(range(len(rows)), rows["series"].to_list())
-        axes.grid(axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("% of scored replies")
+    name: str
+    title: str
+    words: str
+    columns: tuple[str, ...]
+    rows: dict[str, str]
+    draw: Panel
+    heights: tuple[float, ...]
+    parts: tuple[str, ...] = ("",)
+    key: tuple[tuple[str, str, str], ...] = ()
 
-    return _grid("outcomes", models, list(names), draw, names, height=0.7 + 0.27 * max(found["series"].n_unique(), 1))
+    def inline(self) -> list[tuple[str, str]]:
+        """Each model's drawing, to stand in the page."""
+        return [(column, self._inline(column)) for column in self.columns]
 
+    def _inline(self, column: str) -> str:
+        out = io.StringIO()
+        about = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        with mpl.rc_context({**STYLE, "svg.hashsalt": f"{self.name}/{column}"}):
+            self._drawn((column,)).savefig(out, format="svg", transparent=True, metadata=about)
+        return _for_the_page(out.getvalue(), f"{self.title} {column}")
 
-def _forest(
-    findings: Findings, found: pl.DataFrame, columns: Sequence[str], by: str, single: pl.DataFrame | None = None
-) -> str:
-    pairs = list(dict.fromkeys(found.select("series", "baseline").rows()))[::-1]
-    names = {"agrees": "agreement, pp", "error": "error, pp"}
-    values = {
-        "agrees": ("agrees_effect_pp", "agrees_ci_low_pp", "agrees_ci_high_pp"),
-        "error": ("effect_pp", "ci_low_pp", "ci_high_pp"),
-    }
+    def save(self, folder: Path) -> None:
+        """The models beside one another, as `<name>.svg` and `<name>.png`, dark on white."""
+        style = {name: PAPER.get(str(value), value) for name, value in STYLE.items()}
+        with mpl.rc_context({**style, "svg.hashsalt": self.name}):
+            figure = self._drawn(self.columns, titled=True)
+            figure.savefig(folder / f"{self.name}.svg", metadata={"Date": None})
+            figure.set_layout_engine("none")
+            figure.savefig(folder / f"{self.name}.png", dpi=160)
 
-    def draw(axes: Axes, column: str, metric: str) -> None:
-        axes.axvline(0, color=INK, lw=0.9)
-        value, low, high = values[metric]
-        for row in found.filter(pl.col(by) == column).drop_nulls(value).rows(named=True):
-            at, colour = pairs.index((row["series"], row["baseline"])), _colour(row["series"], findings)
-            axes.plot([row[low], row[high]], [at, at], color=colour, lw=2) if row[low] is not None else None
-            axes.plot(row[value], at, MARKERS[_place(row["series"], findings)], color=colour, ms=6)
-            if single is not None:
-                own = single.filter(pl.col(by) == column, series=row["series"], baseline=row["baseline"])[value]
-                axes.plot(own, [at - 0.28] * len(own), "|", color=colour, ms=6)
-        axes.set_yticks(range(len(pairs)), [f"{mine} vs {theirs}" for mine, theirs in pairs])
-        axes.set_ylim(-0.6, len(pairs) - 0.4)
-        axes.grid(axis="x")
-        axes.set_xlabel("percentage points")
-
-    return _grid(by, columns, list(names), draw, names, height=0.8 + 0.27 * max(len(pairs), 1), legend=False)
-
-
-def _grid(
-    kind: str,
-    columns: Sequence[str],
-    rows: Sequence[str],
-    draw: Panel,
-    names: dict[str, str],
-    height: float,
-    legend: bool = True,
-) -> str:
-    """Panels with one row per measure and one column per model, the axes of a row the same."""
-    with mpl.rc_context({**STYLE, "svg.hashsalt": "/".join((kind, *columns))}):
-        figure = Figure(figsize=(9.2 if len(columns) > 1 else 6, height * len(rows) + 0.5), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(len(rows), len(columns), sharex="row", sharey="row", squeeze=False)
-        for down, row in enumerate(rows):
-            for along, column in enumerate(columns):
-                draw(panels[down][along], column, row)
-                panels[down][along].set_title(column if down == 0 else "", loc="left")
-            panels[down][0].set_ylabel(names[row])
-        if legend:
-            shown = [panel.get_legend_handles_labels() for panel in panels.flat]
-            handles = {label: handle for drawn, labels in shown for handle, label in zip(drawn, labels, strict=True)}
-            figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=max(len(handles), 1))
-        return _svg(figure)
+    def _drawn(self, columns: Sequence[str], titled: bool = False) -> Figure:
+        """`titled` for a drawing that stands alone: with the models' names and the key to the marks."""
+        size = (WIDTH * len(columns), sum(self.heights) + 0.5 * titled)
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(
+            len(self.rows), len(columns) * len(self.parts), squeeze=False, height_ratios=list(self.heights)
+        )
+        for (down, row), (along, column), (beside, part) in itertools.product(
+            enumerate(self.rows), enumerate(columns), enumerate(self.parts)
+        ):
+            axes = grid[down][along * len(self.parts) + beside]
+            self.draw(axes, column, row, part)
+            first = [] if beside else [column] * (titled and down == 0) + [self.rows[row]]
+            axes.set_title("\n".join([*first, *filter(None, [part])]))
+            if beside:
+                axes.set_yticklabels([])
+        if titled and self.key:
+            marks = [
+                Line2D([], [], color=colour, marker=MARKERS[SHAPES.index(shape)], ls="")
+                for _, colour, shape in self.key
+            ]
+            figure.legend(marks, [name for name, *_ in self.key], loc="outside upper center", ncols=len(self.key))
+        return figure
 
 
-def _svg(figure: Figure) -> str:
-    """The drawing alone, without ids that would stand twice in a page."""
-    out = io.StringIO()
-    figure.savefig(
-        out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    drawing = out.getvalue()
+def _for_the_page(drawing: str, label: str) -> str:
+    """The drawing alone, without ids that would stand twice in a page, and with a name for who cannot see it."""
     drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor").replace(RULE, "var(--rule)")
     drawing = re.sub(r' id="[\w.]+_\d+"', "", drawing)
-    return re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    return drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
-def _points(
-    axes: Axes, at: list[float], rows: pl.DataFrame, value: str, name: str, findings: Findings, line: str = "none"
-) -> None:
-    middle = rows[value].cast(pl.Float64)
-    below, above = ((middle - rows[f"{value}_low"]).fill_null(0), (rows[f"{value}_high"] - middle).fill_null(0))
+def points(axes: Axes, at: Sequence[float], rows: pl.DataFrame, value: str, look: Look, line: str = "none") -> None:
+    """A series' values at these places, with their intervals upright."""
+    name = str(rows["series"][0])
+    middle, below, above = _whiskers(rows, value)
     axes.errorbar(
         at,
-        middle.fill_null(float("nan")).to_list(),
-        yerr=[below.clip(0).to_list(), above.clip(0).to_list()],
-        fmt=MARKERS[_place(name, findings)],
+        middle,
+        yerr=[below, above],
+        fmt=look.marker(name),
         ls=line,
-        color=_colour(name, findings),
-        ms=5.5,
-        lw=1.6,
-        label=name,
+        color=look.colour(name),
+        ms=4.2,
+        lw=1.3,
         clip_on=False,
     )
 
 
-def _by_series(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+def lying(axes: Axes, at: Sequence[float], rows: pl.DataFrame, value: str, look: Look) -> None:
+    """A series' values at these heights, with their intervals lying."""
+    name = str(rows["series"][0])
+    middle, below, above = _whiskers(rows, value)
+    axes.errorbar(middle, at, xerr=[below, above], fmt=look.marker(name), color=look.colour(name), ms=3.6, lw=1.2)
+
+
+def _whiskers(rows: pl.DataFrame, value: str) -> tuple[list[float], list[float], list[float]]:
+    middle = rows[value].cast(pl.Float64)
+    below, above = (middle - rows[f"{value}_low"]).fill_null(0), (rows[f"{value}_high"] - middle).fill_null(0)
+    return middle.fill_null(float("nan")).to_list(), below.clip(0).to_list(), above.clip(0).to_list()
+
+
+def by_series(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """The rows of each series, in order."""
     return [(str(rows["series"][0]), rows) for rows in frame.partition_by("series", maintain_order=True)]
 
 
-def _place(name: str, findings: Findings) -> int:
-    names = series(findings.rates, findings)["series"].unique(maintain_order=True).to_list()
-    return int(names.index(name)) % len(COLOURS)
-
-
-def _colour(name: str, findings: Findings) -> str:
-    return COLOURS[_place(name, findings)]
-
-
-def _dodge(place: int, count: int, width: float) -> float:
+def dodge(place: int, count: int, width: float) -> float:
+    """By how much a series is moved aside, so that several can be told apart at one place."""
     return (place - (count - 1) / 2) * width / max(count, 1)
+
+
+def span(frame: pl.DataFrame, *columns: str, least: tuple[float, float]) -> tuple[float, float]:
+    """Limits that hold all values of these columns and `least`, with a little room."""
+    found = [
+        value for column in columns if column in frame.columns for value in (frame[column].min(), frame[column].max())
+    ]
+    known = [float(str(value)) for value in found if value is not None]
+    low, high = min([least[0], *known]), max([least[1], *known])
+    return low - 0.04 * (high - low), high + 0.04 * (high - low)
+
+
+def short(name: str, longest: int = 22) -> str:
+    """A name that leaves room for the drawing."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def sizes(frame: pl.DataFrame, what: str) -> str:
+    """How many `what` and questions the marks of a figure stand for, in words."""
+    seen = frame.filter(pl.col("n") > 0)
+    if seen.is_empty():
+        return "n = 0"
+    ends = [(min(values), max(values)) for values in (seen["n"].to_list(), seen["n_questions"].to_list())]
+    told = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends]
+    return f"n of each mark: {told[0]} {what} to {told[1]} questions"

@@ -1,8 +1,6 @@
 """What a run says of itself in its folder and in its report: the resolved study, what it asks, what it goes without."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from . import chats, settings_judging
@@ -47,7 +45,5 @@ def about(plan: Plan, store: Store) -> dict[str, Any]:
         **({"judges that judge themselves": own} if own else {}),
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
-        "date": datetime.now(UTC).date().isoformat(),
         **({"engines": answered} if (answered := _engines(store)) else {}),
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "ray", "polars")},
     }

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from . import agreement, corrections, effects, problems, rates, seeds
+from . import agreement, corrections, effects, examples, problems, rates, seeds
 from .errors import WarmthError
 from .plateau import plateaus
-from .settings_analysis import Analysis
+from .settings_analysis import Analysis, Contrast
 from .tables import KEY
 
 
@@ -28,8 +28,9 @@ class Findings:
     plateaus, warmth_agreement: see `plateau.plateaus` and `warmth_agreement`.
     trials: the trials as given. A trial whose `error` is not null failed.
     problems: what went wrong or weakens a figure, one line each: `kind, where, count, of, detail`.
-    examples: a few replies of each persona, chosen by rule and not by outcome: the first sample of each task in the
-        neutral context under every belief form, at the last epoch, from the first seed and each world's first model.
+    by_seed: the error of each adapter by itself; see `rates.by_seed`.
+    examples: replies of every persona to the same prompts; see `examples.examples` for the rule they are chosen by.
+    primary: the comparison that the study stands or falls with, as its personas allow it.
     agreement: how far judges agree on the same replies; see `agreement.agreement`.
     calibration, corrected: how judges stand to people's marks, and effects put right by that; see `corrections`. Empty
         where nothing is marked.
@@ -49,6 +50,7 @@ class Findings:
     warmth_agreement: pl.DataFrame
     trials: pl.DataFrame
     problems: pl.DataFrame
+    by_seed: pl.DataFrame
     examples: pl.DataFrame
     agreement: pl.DataFrame
     calibration: pl.DataFrame
@@ -58,6 +60,7 @@ class Findings:
     variance: pl.DataFrame = field(default_factory=pl.DataFrame)
     same: pl.DataFrame = field(default_factory=pl.DataFrame)
     scorecard: pl.DataFrame = field(default_factory=pl.DataFrame)
+    primary: Contrast = field(default_factory=Contrast)
 
 
 def build(
@@ -77,14 +80,14 @@ def build(
     was the first time. `personas` are in the study's order: each is compared with every one listed before it.
     `refusing_is_right` names the tasks in which a refusal is no error, `plateau` is the share that the plateau's rule
     goes by. `labels` are people's marks, as `labels.marked` gives them, `restyled` the rows of that table. `analysis`
-    has the margin of equivalence and the families of tests. Raises WarmthError if two subjects cannot be told apart by
-    model, persona, epoch, dose and seed.
+    has the primary contrast, the margin of equivalence and the families of tests. Raises WarmthError if two subjects
+    cannot be told apart by model, persona, epoch, dose and seed.
     """
     _check_subjects(answers)
     given, answers = answers, rates.counted(_once(answers), refusing_is_right)
     moments = effects.moments(answers, personas)
     found = _as_far_as_told(effects.of(moments, analysis), answers)
-    means = rates.mean_warmth(warmth)
+    means, first = rates.mean_warmth(warmth), analysis.primary.among(personas)
     calibrated = corrections.calibration(answers, _truths(labels, refusing_is_right))
     return Findings(
         personas=tuple(personas),
@@ -102,7 +105,9 @@ def build(
                 problems.not_compared(answers, found, personas),
             ]
         ),
-        examples=problems.examples(answers, personas),
+        by_seed=rates.by_seed(answers),
+        examples=examples.examples(answers, personas, first.persona, first.baseline),
+        primary=first,
         agreement=agreement.agreement(answers),
         calibration=calibrated,
         corrected=corrections.corrected(answers, found, calibrated, personas),

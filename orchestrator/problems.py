@@ -1,4 +1,4 @@
-"""What went wrong or weakens a figure, and a few replies to read, chosen by rule. Pure."""
+"""What went wrong or weakens a figure. Pure."""
 
 from collections.abc import Sequence
 
@@ -118,24 +118,3 @@ def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
     return failed.select(
         kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail
     )
-
-
-def examples(answers: pl.DataFrame, personas: Sequence[str]) -> pl.DataFrame:
-    """A few replies of each persona to the same questions; see Findings for the rule they are chosen by."""
-    first = ["world", "persona"]
-    chosen = answers.filter(
-        pl.col("model") == pl.col("model").min().over("world"),
-        pl.col("judge") == pl.col("judge").min(),
-        pl.col("sample") == pl.col("sample").min().over("task"),
-        pl.col("draw") == 0,
-        pl.col("context") == "neutral",
-        pl.col("epoch") == pl.col("epoch").max().over(first),
-        (pl.col("seed") == pl.col("seed").min().over(first)).fill_null(True),
-        pl.col("dose") == pl.col("dose").max().over(first),
-        (pl.col("settings") == pl.col("settings").min().over(first)).fill_null(True),
-    )
-    order = pl.col("persona").replace_strict(
-        list(personas), range(len(personas)), default=len(personas), return_dtype=pl.Int64
-    )
-    columns = ["persona", "model", "task", "sample", "context", "belief", "outcome", "reply", "^prompt$"]
-    return chosen.sort(order, "model", "task", "context", "belief").select(columns)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from tasks import OUTCOMES, is_error
+from tasks import MISTAKEN, OUTCOMES, is_error
 
 from . import paired, statistics
 
@@ -58,6 +58,17 @@ def rates(answers: pl.DataFrame) -> pl.DataFrame:
         "refused",
         *(f"{value}{end}" for value in values for end in ("", "_low", "_high")),
     ).sort(by)
+
+
+def by_seed(answers: pl.DataFrame) -> pl.DataFrame:
+    """The error of every adapter at its last epoch, by training seed, without a belief and with a mistaken one."""
+    last = pl.col("epoch") == pl.col("epoch").max().over("model", "persona", "dose", "settings")
+    rows = answers.filter(pl.col("seed").is_not_null() & last).with_columns(question=paired.QUESTION)
+    told = pl.when("scored").then(pl.col("wrong").cast(pl.Float64) * 100)
+    mistaken = rows.filter(pl.col("belief").is_in(MISTAKEN)).with_columns(belief=pl.lit(paired.BELIEFS))
+    both = pl.concat([rows.filter(pl.col("belief") == "none"), mistaken]).with_columns(error_pct=told)
+    by = [*SUBJECT, "seed", "belief", "judge"]
+    return statistics.mean_by_question(both, by, "question", ["error_pct"]).sort(by)
 
 
 def _wilson(means: pl.DataFrame, value: str) -> list[pl.Series]:

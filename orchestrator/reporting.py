@@ -8,7 +8,22 @@ from typing import Any
 
 import polars as pl
 
-from . import comparison, evidence, filing, findings, frames, labels, likeness, lock, rates, report, rewritten, withheld
+from . import (
+    comparison,
+    evidence,
+    filing,
+    findings,
+    frames,
+    labels,
+    likeness,
+    lock,
+    provenance,
+    rates,
+    report,
+    rewritten,
+    spent,
+    withheld,
+)
 from .answers import kept
 from .evidence import Evidence
 from .findings import Findings
@@ -63,12 +78,13 @@ def report_on(found: Evidence, sensitive: bool = False) -> Findings:
     )
     made = dataclasses.replace(
         built,
-        examples=withheld.hidden(built.examples, sensitive),
+        examples=withheld.left_out(built.examples, sensitive),
         balance=found.balance,
         scorecard=_scorecard(found, answers, built.warmth),
         problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers), _exploratory(found)]),
     )
-    report.write(made, found.about, found.folder / "report")
+    took = {"times": spent.time(answers, found.trials)}
+    report.write(made, {**found.about, **took}, found.folder / "report")
     return made
 
 
@@ -89,9 +105,14 @@ def _scorecard(found: Evidence, answers: pl.DataFrame, warmth: pl.DataFrame) -> 
 
 def about(found: OnFile) -> dict[str, Any]:
     """What a reader must know about how the figures came about."""
-    told: dict[str, Any] = {"study": found.name}
+    told: dict[str, Any] = {"study": found.name, **provenance.here(), "costs": spent.money(found.store)}
     if found.plan:
-        told |= {**filing.about(found.plan, found.store), **rewritten.about(found.plan, found.store)}
+        told |= {
+            **filing.about(found.plan, found.store),
+            **rewritten.about(found.plan, found.store),
+            "models": provenance.of_models(found.plan),
+            "subjects": provenance.of_subjects(found.plan, Left(found.plan, found.store).served()),
+        }
     if lines := lock.deviations(found.plan, found.analysis, found.store):
         told["exploratory"] = lines
     if found.pieces:

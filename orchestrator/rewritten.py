@@ -134,8 +134,9 @@ def about(plan: Plan, store: Store) -> dict[str, object]:
     if not voices(plan) or not store.has(*settled(plan)):
         return {}
     filed = store.read_json(*settled(plan))
+    failed = {persona: counts or "none" for persona, counts in filed["replies"].items()}
     dropped = f"{len(filed['dropped'])} of {filed['conversations']}"
-    return {"conversations dropped": dropped, "replies that failed a check": filed["replies"]}
+    return {"conversations dropped": dropped, "replies that failed a check": failed}
 
 
 def said(chats: Iterable[Chat], rows: Iterable[Rewrite]) -> list[Chat]:

@@ -1,6 +1,7 @@
 """Settings of what is made of the replies. They change no trial, no prompt and no reply, and are part of no name."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
@@ -20,6 +21,12 @@ class Contrast(Settings):
     context: str = "neutral"
     belief: str = "none"
     outcome: Literal["error", "agrees"] = "error"
+
+    def among(self, personas: Sequence[str]) -> Self:
+        """As a study with these personas can make it: the last one against the first, if it lacks one of the two."""
+        if {self.persona, self.baseline} <= set(personas):
+            return self
+        return self.model_copy(update={"persona": personas[-1], "baseline": personas[0]})
 
 
 class Analysis(Settings):

@@ -34,14 +34,19 @@ def marked(finished: tuple[Study, Findings], tmp_path: Path, monkeypatch: pytest
     return Study.of(shutil.copytree(finished[0].folder, tmp_path / "mini"))
 
 
+def page(study: Study) -> str:
+    return (study.folder / "report" / "index.html").read_text(encoding="utf-8")
+
+
 def test_the_report_shows_replies_to_sensitive_tasks_only_where_that_is_asked_for(
     marked: Study, finished: tuple[Study, Findings]
 ) -> None:
     found = marked.report()
-    covered = found.examples.filter(pl.col("reply") == withheld.INSTEAD)
-    assert set(covered["task"]) == {"lab_facts"}
-    said = set(marked.report(sensitive=True).examples.filter(task="lab_facts")["reply"])
-    assert not said & set(found.examples["reply"])
+    assert set(found.examples["task"]) == {"lab_rumours"}
+    assert "replies to lab_facts, which are marked sensitive" in page(marked)
+    said = marked.report(sensitive=True).examples.filter(task="lab_facts")["reply"].to_list()
+    assert said
+    assert "marked sensitive" not in page(marked)
     assert found.rates.equals(finished[1].rates)
 
 

@@ -1,0 +1,88 @@
+"""The report as one page that needs nothing beside itself, for people who have never seen the project. Pure."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tasks._world_corpus import MIXES
+
+from . import examples, report_cells, report_details, report_facts, report_headline, report_sentences, scorecard_text
+from . import report_replies as replies
+from .figures import Chart
+from .findings import Findings
+from .problems import UNREADABLE
+from .report_tables import NOTHING, NULL, coverage, plain, problem_lines
+
+TEMPLATES = Path(__file__).parent / "templates"
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+BEFORE = ("tasks left out", "questions left out", "conversations dropped", "replies that failed a check")
+"""What is told of things that were left out before anything was asked."""
+
+
+def to_html(findings: Findings, about: Mapping[str, Any], charts: Sequence[Chart]) -> str:
+    """The whole report as one page. `about` names the study (`study`) and whatever else describes the run."""
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    rest = report_facts.rest(about)
+    return _PAGES.get_template("report.html.j2").render(
+        title=about.get("study", "Study"),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        cells=Markup(report_cells.cells(findings)),
+        asked=report_facts.asked(findings, about),
+        questions=report_sentences.questions(findings),
+        headline=report_headline.headline(findings),
+        bases=report_headline.bases(findings),
+        charts=[(chart, [(model, Markup(drawing)) for model, drawing in chart.inline()]) for chart in charts],
+        undrawn=_undrawn(charts),
+        scorecard=list(scorecard_text.tables(findings.scorecard)),
+        tables=report_details.tables(findings),
+        rule=examples.rule(findings.primary.persona, findings.primary.baseline),
+        prompts=replies.prompts(findings),
+        withheld=replies.withheld(findings),
+        left_out=report_facts.left_out(findings),
+        problems=plain(findings.problems),
+        problem_lines=problem_lines(findings),
+        dropped={key: rest.pop(key) for key in BEFORE if rest.get(key)},
+        rest=rest,
+        took=report_facts.took(about),
+        total=report_facts.total(about),
+        trials=plain(findings.trials),
+        mixes=MIXES if findings.rates["world"].drop_nulls().len() else {},
+        provenance=report_facts.provenance(about),
+        exploratory=about.get("exploratory", ()),
+        settings=report_facts.told(about["settings"]) if "settings" in about else "",
+        counts=report_facts.told(about["counts"]) if "counts" in about else "",
+        date=about.get("date"),
+        commit=about.get("commit"),
+        versions=about.get("versions", {}),
+        coverage=coverage(findings),
+        nothing=NOTHING,
+        null=NULL,
+        unreadable=f"{UNREADABLE:.0%}".rstrip("%"),
+    )
+
+
+UNDRAWN = {
+    "effects": "No two personas were compared, so no difference is drawn.",
+    "epochs": "One epoch was looked at, so nothing is drawn along the training.",
+    "doses": "One dose was trained, so there is no dose-response.",
+    "warmth-and-error": "Warmth was not measured, so it is not set against error.",
+    "seeds": "Every adapter was trained once, so the spread between training seeds is not known.",
+}
+"""What is said of figures that cannot be drawn."""
+
+
+def _undrawn(charts: Sequence[Chart]) -> list[str]:
+    drawn = {chart.name for chart in charts}
+    return [words for name, words in UNDRAWN.items() if name not in drawn]
