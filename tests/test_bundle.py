@@ -93,6 +93,7 @@ def test_no_key_of_whoever_bundles_is_in_it(made: Path) -> None:
 def test_a_bundle_reports_as_its_run_does_on_a_machine_that_has_nothing_else(
     run: Path, made: Path, tmp_path: Path
 ) -> None:
+    shutil.rmtree(run / "report")
     Study.of(run).report()
     moved = shutil.copytree(made, tmp_path / "elsewhere" / "bundle")
     shutil.rmtree(moved / "report")
