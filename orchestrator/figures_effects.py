@@ -37,7 +37,8 @@ def effects(findings: Findings, look: Look) -> Chart | None:
     models = tuple(sorted(set(chosen["model"])))
     words = (
         "Percentage points; to the right of zero, the first persona errs or agrees more often than the second. Thick: "
-        "95 % interval over questions, for these very adapters. Thin: over training seeds, for adapters trained anew."
+        "95 % interval over questions, for these very adapters. Thin: over training seeds, for adapters trained anew, "
+        "which may run out of the picture."
     )
     return _forest(
         "effects", "What does each persona change?", words, _Forest(_by_measure(chosen), "model", look), models

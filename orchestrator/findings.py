@@ -119,7 +119,8 @@ def build(
 
 def _once(answers: pl.DataFrame) -> pl.DataFrame:
     """Without what is there again: the same subject's reply to the same prompt and draw, as the same judge has it."""
-    return answers.unique([*KEY, "judge"], keep="first", maintain_order=True)
+    twice = answers.select(pl.struct(*KEY, "judge").is_duplicated().any()).item()
+    return answers.unique([*KEY, "judge"], keep="first", maintain_order=True) if twice else answers
 
 
 def _as_far_as_told(found: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

@@ -46,7 +46,6 @@ def tables(findings: Findings) -> list[tuple[str, list[Table]]]:
     return [
         ("How each persona did", rates(findings)),
         *details,
-        ("The same persona, trained with another seed", report_headline.same(findings)),
         ("Where the uncertainty comes from", report_headline.variance(findings)),
         ("Warmth", report_warmth.warmth(findings)),
         ("Where warmth stops rising", report_warmth.plateaus(findings)),

@@ -43,6 +43,7 @@ def to_html(findings: Findings, about: Mapping[str, Any], charts: Sequence[Chart
         questions=report_sentences.questions(findings),
         headline=report_headline.headline(findings),
         bases=report_headline.bases(findings),
+        same=report_headline.same(findings),
         charts=[(chart, [(model, Markup(drawing)) for model, drawing in chart.inline()]) for chart in charts],
         undrawn=_undrawn(charts),
         scorecard=list(scorecard_text.tables(findings.scorecard)),
