@@ -160,7 +160,10 @@ class Stages:
             name = unit.subject.name if isinstance(unit, Unit) else unit.name
             stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
 
-        count = min(self._study.resources.workers, len(weights), cluster.actors())
+        wanted, room = min(self._study.resources.workers, len(weights)), cluster.actors()
+        if wanted > room:
+            self._display.say(f"resources.workers: {room} of {wanted} have room on {cluster.cpus():g} cores")
+        count = min(wanted, room)
         workers.share(worker, arguments, list(weights), count, done, keys=self._keys)
 
 

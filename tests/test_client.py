@@ -204,6 +204,18 @@ async def test_an_endpoint_that_wants_to_be_left_alone_for_hours_has_failed(endp
         await ask(await endpoint(limited))
 
 
+async def test_an_endpoint_that_is_busy_and_says_for_how_long_is_asked_as_often_as_it_takes(endpoint: Endpoint) -> None:
+    tries = 0
+
+    async def crowded(_: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        return web.Response(status=429, headers={"Retry-After": "0.01"}) if tries < 20 else completion("Hi")
+
+    assert (await ask(await endpoint(crowded))).text == "Hi"
+    assert tries == 20
+
+
 async def test_an_empty_account_is_not_asked_again(endpoint: Endpoint) -> None:
     tries = 0
 
