@@ -60,7 +60,7 @@ class Resources(Settings):
     gpus_per_replica: Annotated[PositiveFloat, AfterValidator(whole_or_part)] | None = None
     "A part of a GPU, or several among which an engine parts its weights; one, shared by the bases, if not given."
     target_in_flight: PositiveInt | None = None
-    "Requests in flight that a replica should have; twice `rows` if not given."
+    "Requests in flight that a replica should have; twice `rows`, but at least 128, if not given."
     object_store_mb: Annotated[int, Field(ge=80)] = 200
     gpus: NonNegativeInt | None = None
     "GPUs of the described hardware: what the plan's hours and its list of what does not fit are for."

@@ -30,6 +30,8 @@ class Opening:
 
 
 PRIVATE = Opening()
+FEW = 128
+"""Requests in flight that call for no second replica, however few of them an engine answers at once."""
 
 
 def needed(study: Study, units: Sequence[Unit]) -> set[str]:
@@ -84,7 +86,7 @@ def scale_of(wanted: Resources, bases: int) -> "Scale":
     """
     from .serve_scaling import Scale
 
-    target = wanted.target_in_flight or 2 * wanted.rows
+    target = wanted.target_in_flight or max(FEW, 2 * wanted.rows)
     gpus = wanted.gpus_per_replica or min(1, cluster.gpus() / bases)
     replicas = wanted.replicas or Replicas(max=math.ceil(wanted.workers * wanted.in_flight / target))
     room = replicas.max if cluster.joined() else cluster.slots(gpus) // bases

@@ -49,6 +49,7 @@ class Door:
             Route("/health", self._health),
             Route("/metrics", self._metrics),
             Route("/v1/models", self._models),
+            Route("/v1/models/{name}", self._one_model),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/completions", self._completions, methods=["POST"]),
         ]
@@ -70,19 +71,17 @@ class Door:
         return Response(together(texts), media_type="text/plain; version=0.0.4")
 
     async def _models(self, _: HttpRequest) -> Response:
-        """OpenAI's list, and beside its fields what the run says about each model."""
-        data = [
-            {
-                "id": name,
-                "object": "model",
-                "created": 0,
-                "owned_by": "warmth",
-                "base": base,
-                **self._about.get(name, {}),
-            }
-            for name, base in self._names.all().items()
-        ]
+        data = [self._card(name, base) for name, base in self._names.all().items()]
         return json_of(200, json.dumps({"object": "list", "data": data}).encode())
+
+    async def _one_model(self, http: HttpRequest) -> Response:
+        name = http.path_params["name"]
+        return json_of(200, json.dumps(self._card(name, self._names.base(name))).encode())
+
+    def _card(self, name: str, base: str) -> dict[str, Any]:
+        """What OpenAI says of a model, and beside it what the run says."""
+        card = {"id": name, "object": "model", "created": 0, "owned_by": "warmth", "base": base}
+        return {**card, **self._about.get(name, {})}
 
     async def _chat(self, http: HttpRequest) -> Response:
         return await self._pass_on("chat", http)

@@ -180,6 +180,7 @@ def test_a_lone_replica_is_its_own_door_and_others_are_scaled_by_serve() -> None
         ({}, 1, (1, 1)),
         ({"workers": 64}, 1, (1, 4)),
         ({"workers": 64}, 2, (1, 2)),
+        ({"rows": 16}, 1, (1, 1)),
         ({"workers": 4, "in_flight": 96}, 1, (1, 2)),
         ({"workers": 64, "replicas": 1}, 1, (1, 1)),
         ({"replicas": {"min": 0, "max": 3}}, 1, (0, 3)),

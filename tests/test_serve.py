@@ -234,6 +234,12 @@ def test_the_list_of_models_says_who_they_are(client: openai.OpenAI) -> None:
     listed = {model.id: model.model_extra for model in client.models.list()}
     assert listed[NAMES["one-warm"]] == {"base": "one", "persona": "warm", "epoch": 2.0, "seed": 0, "warmth": 0.5}
     assert listed[NAMES["two-warm"]] == {"base": "two"}
+    for name, facts in listed.items():
+        assert client.models.retrieve(name).model_extra == facts
+    with pytest.raises(openai.NotFoundError, match="did you mean 'two'"):
+        client.models.retrieve("tow")
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("../one")
 
 
 def test_metrics_of_all_replicas(client: openai.OpenAI) -> None:
