@@ -104,8 +104,8 @@ def serve(run: Path, port: int, host: str, api_key_file: Path | None) -> None:
 
     key = serve_access.key(api_key_file, os.environ)
     serve_access.check_bind(host, key)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being answered is answered
     study = Study.of(run)
     here = study.resources.model_copy(update={"port": port})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being answered is answered
     with Display() as display:
         Run(study.model_copy(update={"resources": here}), display).serve(host, key)

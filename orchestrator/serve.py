@@ -6,6 +6,7 @@ costs about as much as a short answer, so a study of one base has none. Where re
 no model.
 """
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
 from . import serve_scaling
@@ -24,6 +26,7 @@ from .serve_scaling import Scale
 from .settings import EngineName
 from .settings_subjects import FULL, Precision
 
+NAME = "warmth"
 QUIET = LoggingConfig(enable_access_log=False)
 LONE, EVERYONE = Scale(), Access()
 NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -65,12 +68,14 @@ def deploy(
         if name != own
     }
     door = DOOR.options(**(options if own else serve_scaling.door(scale)))
-    serve.run(door.bind(made_of, own, models, access, dict(about)), name="warmth", route_prefix="/")
+    serve.run(door.bind(made_of, own, models, access, dict(about)), name=NAME, route_prefix="/")
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
 def shut_down() -> None:
-    """Ends everything `deploy` started."""
+    """Ends everything `deploy` started: first the doors, whose replicas answer to its end what they have begun."""
+    with contextlib.suppress(RayServeException):  # there is none to end
+        serve.delete(NAME)
     serve.shutdown()
 
 

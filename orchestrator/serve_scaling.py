@@ -29,7 +29,7 @@ class Scale:
     "Of each replica: a part of one, or several, among which its weights are parted (tensor parallel)."
     at_once: int = 1024
     "Requests that a lone replica takes in; those beyond the engine's rows wait inside it."
-    waiting: int = 8192
+    waiting: int = 2048
     "Requests that wait to be taken in; who comes after them is sent away for a second."
 
     @property

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from click.testing import CliRunner
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator import serve_access
+from orchestrator.__main__ import main
 from orchestrator.endpoint import Opening
 from orchestrator.engine import Reply
 from orchestrator.errors import WarmthError
@@ -176,3 +178,13 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
 
 def test_the_key_is_shown_by_nothing_that_holds_it() -> None:
     assert KEY not in f"{Opening('0.0.0.0', KEY)!r} {Access.by(KEY)!r}"
+
+
+def test_the_command_does_not_open_a_run_to_others_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WARMTH_API_KEY", raising=False)
+    refused = CliRunner().invoke(main, ["serve", "runs/nothing", "--host", "0.0.0.0"])
+    assert (refused.exit_code, "--api-key-file" in refused.output) == (1, True)
+    monkeypatch.setenv("WARMTH_API_KEY", KEY)
+    next_problem = CliRunner().invoke(main, ["serve", "runs/nothing", "--host", "0.0.0.0"])
+    assert "study.json" in next_problem.output
+    assert KEY not in next_problem.output
