@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -106,6 +105,5 @@ def serve(run: Path, port: int, host: str, api_key_file: Path | None) -> None:
     serve_access.check_bind(host, key)
     study = Study.of(run)
     here = study.resources.model_copy(update={"port": port})
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being answered is answered
     with Display() as display:
         Run(study.model_copy(update={"resources": here}), display).serve(host, key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -85,6 +86,7 @@ class Run:
                 for name in sorted({each.name for of, each in self.left.served().items() if of not in hosted}):
                     self.display.say(name)
                 self.display.say(f"The endpoint is {url}, its page {url.removesuffix('v1')}; Ctrl-C stops it.")
+                signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler aborts within seconds
                 threading.Event().wait()
 
     def answers(self) -> pl.DataFrame:
