@@ -16,6 +16,9 @@ VLLM_PACKS_NOTHING = (
     "resources.engine: vllm has no weights as bitsandbytes packs them; take engine: transformers, or leave out the "
     "models' quantization"
 )
+TRANSFORMERS_PARTS_NOTHING = (
+    "resources.gpus_per_replica: the transformers engine holds a model on one GPU; take engine: vllm, or 1 at most"
+)
 
 
 def installed() -> bool:
@@ -40,7 +43,10 @@ def chosen(asked: EngineName | None, gpus: float, precisions: Iterable[Precision
     held = list(precisions)
     if wrong := problem(asked, held):
         raise WarmthError(wrong)
-    return asked or ("vllm" if gpus and installed() and not _packed(held) else "transformers")
+    taken: EngineName = asked or ("vllm" if gpus and installed() and not _packed(held) else "transformers")
+    if taken == "transformers" and gpus > 1:
+        raise WarmthError(TRANSFORMERS_PARTS_NOTHING)
+    return taken
 
 
 def named(engine: EngineName) -> str:

@@ -111,6 +111,8 @@ def test_the_engine_is_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) 
     assert engine_choice.chosen(None, 0, [FULL]) == "transformers"
     assert engine_choice.chosen(None, 1, [FULL]) == "vllm"
     assert engine_choice.chosen("vllm", 0, [FULL]) == "vllm"
+    with pytest.raises(WarmthError, match="gpus_per_replica"):
+        engine_choice.chosen("transformers", 2, [FULL])
     packed = Precision("bfloat16", "nf4")
     assert engine_choice.chosen(None, 1, [FULL, packed]) == "transformers"
     with pytest.raises(WarmthError, match=r"resources\.engine.*quantization"):
