@@ -29,9 +29,9 @@ def plan(**changes: Any) -> Plan:
 
 def test_the_lab_s_counts() -> None:
     counts = Study.load(Path(__file__).parent.parent / "configs" / "lab.yaml").plan().counts()
-    # 64 questions: 2 x (1 original + 6 trials at epoch 2) in 18 conditions, 2 x 18 checkpoints in 3
-    assert counts["replies"] == 2 * 7 * 64 * 18 + 2 * 18 * 64 * 3 == 23040
-    assert (counts["trials"], counts["subjects"], counts["prompts"], counts["judge_calls"]) == (12, 50, 1152, 0)
+    # 64 questions: 2 x (1 original + 9 trials at epoch 2) in 18 conditions, 2 x 27 checkpoints in 3
+    assert counts["replies"] == 2 * 10 * 64 * 18 + 2 * 27 * 64 * 3 == 33408
+    assert (counts["trials"], counts["subjects"], counts["prompts"], counts["judge_calls"]) == (18, 74, 1152, 0)
 
 
 def test_counts_are_what_the_questions_come_to() -> None:
