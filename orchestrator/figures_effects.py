@@ -54,7 +54,7 @@ def bases(findings: Findings, look: Look) -> Chart | None:
         for frame in (findings.bases, findings.effects)
     )
     worlds = tuple(sorted(set(mean["believed"]["world"])))
-    words = "Marks: means over bases with t-intervals over bases. Ticks below them: each base's own effect."
+    words = "Marks: means over bases with t-intervals over bases. Ticks below them: each base's own effect, to which n belongs."
     forest = _Forest(mean, "world", look, single)
     return _forest("bases", "Does it hold for other base models?", words, forest, worlds)
 
@@ -124,6 +124,7 @@ def _forest(name: str, title: str, words: str, forest: _Forest, columns: tuple[s
     if not forest.measures or not columns:
         return None
     rows = {measure: TITLES[measure] for measure in forest.measures}
-    told = sizes(pl.concat([forest.found[measure].select("n", "n_questions") for measure in rows]), "pairs of replies")
+    of = forest.single or forest.found
+    told = sizes(pl.concat([of[measure].select("n", "n_questions") for measure in rows]), "pairs of replies")
     heights = (0.45 + 0.19 * max(len(forest.pairs), 1),) * len(rows)
     return Chart(name, title, f"{words} {told}.", columns, rows, forest.draw, heights)

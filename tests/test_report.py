@@ -223,6 +223,9 @@ def test_bases_are_reported_where_there_are_several(tmp_path):
     assert "One base per world" not in printed(found)
     report.write_tables(found, Store(tmp_path))
     assert "mean of 2 bases" in text_of(found)
+    (chart,) = (each for each in report_charts.charts(found) if each.name == "bases")
+    report_charts.save([chart], tmp_path)
+    assert list(tmp_path.glob("*bases*.svg"))
     assert pl.read_parquet(tmp_path / "bases.parquet").equals(found.bases)
 
 
