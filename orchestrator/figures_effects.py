@@ -54,7 +54,9 @@ def bases(findings: Findings, look: Look) -> Chart | None:
         for frame in (findings.bases, findings.effects)
     )
     worlds = tuple(sorted(set(mean["believed"]["world"])))
-    words = "Marks: means over bases with t-intervals over bases. Ticks below them: each base's own effect, to which n belongs."
+    words = (
+        "Marks: means over bases with t-intervals over bases. Ticks below them: each base's own effect; n is theirs."
+    )
     forest = _Forest(mean, "world", look, single)
     return _forest("bases", "Does it hold for other base models?", words, forest, worlds)
 
