@@ -3,9 +3,10 @@
 import asyncio
 import email.utils
 import json
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,6 +20,9 @@ PATIENCE = (0.2, 0.5, 1, 2, 5, 10)
 
 WITHHELD = ("content_filter", "refusal")
 """Reasons to finish that say that the endpoint would not answer."""
+
+
+_SCORING = {"logprobs": 0, "temperature": 0}
 
 
 class RequestFailed(Exception):
@@ -86,6 +90,13 @@ class Client:
             body = {"model": model, "messages": messages, **sampling}
             said = await self.patiently("/chat/completions", lambda path: self._complete(path, body))
         return _answer(said, time.perf_counter() - began)
+
+    async def score(self, model: str, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The log-probability of every token of prompts given in tokens; NaN for the first. Raises RequestFailed."""
+        body = {"model": model, "prompt": [list(each) for each in prompts], "max_tokens": 0, "echo": True}
+        async with self._open:
+            said = await self.patiently("/completions", lambda path: self._complete(path, body | _SCORING))
+        return _scored(said, prompts)
 
     async def patiently(self, path: str, attempt: Callable[[str], Awaitable[T]]) -> T:
         """As many attempts as patience lasts; none begins later than twice the time that one may take.
@@ -182,6 +193,17 @@ def _answer(said: Any, seconds: float) -> Answer:
         )
     except (LookupError, TypeError, AttributeError) as error:
         raise RequestFailed(f"the endpoint's answer is not a chat completion: {str(said)[:300]}") from error
+
+
+def _scored(said: Any, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+    try:
+        choices = sorted(said["choices"], key=lambda choice: choice["index"])
+        found = [[math.nan, *map(float, choice["logprobs"]["token_logprobs"][1:])] for choice in choices]
+    except (LookupError, TypeError, ValueError) as error:
+        raise RequestFailed(f"the endpoint's answer holds no log-probabilities: {str(said)[:300]}") from error
+    if [len(each) for each in found] != [len(each) for each in prompts]:
+        raise RequestFailed("the endpoint scored other tokens than it was given")
+    return found
 
 
 def _said(message: Any, reason: Any) -> tuple[str, str | None]:

@@ -58,7 +58,7 @@ def run(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     show(found, study.folder, as_json)
     if (
         found.trials["error"].is_not_null().any()
-        or found.problems.filter(found.problems["kind"] == "failed replies").height
+        or found.problems.filter(found.problems["kind"].is_in(["failed replies", "attestation failed"])).height
     ):
         raise WarmthError(
             f"{study.folder}: not all of it worked; the report says what failed, and the same command tries that again"

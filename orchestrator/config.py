@@ -61,6 +61,8 @@ class Resources(Settings):
     "A part of a GPU, or several among which an engine parts its weights; one, shared by the bases, if not given."
     target_in_flight: PositiveInt | None = None
     "Requests in flight that a replica should have; twice `rows`, but at least 128, if not given."
+    attest_minutes: PositiveFloat = 10
+    "While subjects are asked, what is served is examined again after so long; replies since a failure are taken back."
     object_store_mb: Annotated[int, Field(ge=80)] = 200
     gpus: NonNegativeInt | None = None
     "GPUs of the described hardware: what the plan's hours and its list of what does not fit are for."

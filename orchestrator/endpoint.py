@@ -10,7 +10,7 @@ from . import cluster, engine_choice, filing, models
 from .config import Resources, Study
 from .plan import Unit
 from .progress import Display
-from .settings import SERVED
+from .settings import SERVED, EngineName
 from .settings_serving import Replicas
 from .store import Store
 
@@ -58,7 +58,7 @@ def serving(
         return
     bases = {model.name: models.chat_model(model) for model in served}
     precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases))
-    engine = engine_choice.chosen(study.resources.engine, scale.gpus, precisions.values())
+    engine = engine_of(study, names)
     display.say(f"serve: starting {', '.join(bases)} ({engine})")
     filing.file_engine(store, engine_choice.named(engine))
     url = serve.deploy(
@@ -77,6 +77,13 @@ def serving(
         yield url
     finally:
         serve.shut_down()
+
+
+def engine_of(study: Study, names: Collection[str]) -> EngineName:
+    """What serves the models of these names. Raises WarmthError where it cannot."""
+    served = [model for model in study.models if model.name in names and not model.hosted]
+    gpus = scale_of(study.resources, max(1, len(served))).gpus
+    return engine_choice.chosen(study.resources.engine, gpus, [model.precision for model in served])
 
 
 def scale_of(wanted: Resources, bases: int) -> "Scale":

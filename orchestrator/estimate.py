@@ -16,7 +16,7 @@ from .questions import Questions
 from .settings import SERVED, Endpoint
 from .settings_asking import Judge
 from .settings_subjects import Model
-from .tokens import ASSUMED, UNKNOWN, Tokens
+from .tokens import ASSUMED, CANARIES, LONGEST, UNKNOWN, Tokens
 
 SEEDS = (1, 3, 5, 10)
 """Numbers of training seeds that a plan says what they would find."""
@@ -51,6 +51,14 @@ class Estimate:
         prompts = design.held_out(self.study)
         curve = [asking for asking in askings if design.on_the_curve(self.study, asking)]
         return _said(prompts * len(curve), self.study.evaluation.max_tokens)
+
+    def attested(self, askings: Iterable[design.Asking]) -> Tokens:
+        """What adapters are examined on: by PEFT, and before and after they are asked, alone and beside others.
+
+        All of it once under the adapter and once under its base.
+        """
+        calls = sum(2 * (1 + 2 * 2) * CANARIES for asking in askings if asking.epoch)
+        return Tokens(calls, calls * min(LONGEST, ASSUMED.chat_tokens), 0)
 
     @cached_property
     def judged(self) -> Tokens:
@@ -101,6 +109,7 @@ class Estimate:
             "rewriting": sum(hours for stage, hours in served if stage == "rewriting"),
             "training": sum(self._training_hours(point) for point in self.trials),
             "asking": sum(self._asking_hours(model) for model in self.study.models),
+            "attesting": sum(self._attesting_hours(model) for model in self.study.models),
             "judging": sum(hours for stage, hours in served if stage == "judging"),
         }
 
@@ -114,6 +123,10 @@ class Estimate:
     def _asking_hours(self, model: Model) -> float:
         own = [asking for asking in self.askings if asking.model == model]
         return 0 if model.hosted else (self.asked(own) + self.warmth_asked(own)).gpu_hours(model)
+
+    def _attesting_hours(self, model: Model) -> float:
+        own = [asking for asking in self.askings if asking.model == model]
+        return 0 if model.hosted else self.attested(own).gpu_hours(model)
 
     def usd(self) -> dict[str, float]:
         """Dollars by who is paid: the rewriter, each judge, each hosted model."""

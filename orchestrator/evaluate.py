@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from . import costs, models, signs, tables
 from .client import Client, RequestFailed, as_they_come
@@ -66,11 +67,28 @@ def place(unit: Unit) -> tuple[str, str, str]:
     return "replies", unit.subject.name, f"{unit.task}.arrow"
 
 
+def take_back(store: Store, unit: Unit, certificate: str) -> int:
+    """Delete what a unit was answered under a certificate, so that it is asked again; how many replies that were."""
+    rows = store.read_rows(Reply, *place(unit))
+    kept = [row for row in rows if row.certificate != certificate]
+    store.write_rows(kept, Reply, *place(unit))
+    return len(rows) - len(kept)
+
+
 class Asker:
     """Asks a unit's missing questions and files the replies. A plain class; Ray makes it an actor."""
 
-    def __init__(self, plan: Plan, folder: Path, url: str, adapters: Mapping[str, str], in_flight: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        url: str,
+        adapters: Mapping[str, str],
+        in_flight: int,
+        certificates: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._plan, self._store, self._adapters = plan, Store(folder), adapters
+        self._certificates = dict(certificates)
         purse = Purse(folder, costs.cap(plan.study))
         self._clients = {
             model.name: Paid(model.hosted, "asking", purse, in_flight) if model.hosted else Client(url, None, in_flight)
@@ -137,4 +155,5 @@ class Asker:
             request=request_digest(served, question, system, asked),
             error=error,
             seconds=said.seconds if said else 0.0,
+            certificate=self._certificates.get(subject.name),
         )

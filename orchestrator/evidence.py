@@ -19,7 +19,7 @@ from .tables import KEY
 PLACE = "evidence.json"
 """Says what the frames beside it do not; what has it is a bundle."""
 
-FRAMES = ("warmth", "trials", "labels", "restyled", "balance")
+FRAMES = ("warmth", "trials", "labels", "restyled", "balance", "attested")
 VERDICT = ("judge", "outcome", "error", "judge_error")
 Told = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -38,6 +38,7 @@ class Evidence:
     labels: pl.DataFrame
     restyled: pl.DataFrame
     balance: pl.DataFrame
+    attested: pl.DataFrame
     personas: Sequence[str]
     refusing_is_right: Sequence[str]
     plateau: float
@@ -98,6 +99,7 @@ def read(folder: Path) -> Evidence:
             labels=frames["labels"],
             restyled=frames["restyled"],
             balance=frames["balance"],
+            attested=frames["attested"],
             personas=content["personas"],
             refusing_is_right=content["refusing_is_right"],
             plateau=content["plateau"],

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from . import (
+    attest_files,
     comparison,
     evidence,
     filing,
@@ -53,6 +54,7 @@ def gather(found: OnFile) -> Evidence:
         labels=labels.marked(store),
         restyled=frames.restyled(plan, store) if plan else frames.frame(Restyled, []),
         balance=frames.balance(plan, store) if plan else frames.frame(Balance, []),
+        attested=_attested(found),
         personas=found.personas,
         refusing_is_right=found.refusing_is_right,
         plateau=((plan and plan.study.warmth) or Warmth(scorer="none")).plateau,
@@ -81,7 +83,15 @@ def report_on(found: Evidence, sensitive: bool = False) -> Findings:
         examples=withheld.left_out(built.examples, sensitive),
         balance=found.balance,
         scorecard=_scorecard(found, answers, built.warmth),
-        problems=pl.concat([built.problems, _excluded(found, answers), _judged_apart(answers), _exploratory(found)]),
+        problems=pl.concat(
+            [
+                built.problems,
+                attest_files.problems(found.attested),
+                _excluded(found, answers),
+                _judged_apart(answers),
+                _exploratory(found),
+            ]
+        ),
     )
     took = {"times": spent.time(answers, found.trials)}
     report.write(made, {**found.about, **took}, found.folder / "report")
@@ -113,11 +123,18 @@ def about(found: OnFile) -> dict[str, Any]:
             "models": provenance.of_models(found.plan),
             "subjects": provenance.of_subjects(found.plan, Left(found.plan, found.store).served()),
         }
+        told |= attest_files.about(_attested(found), found.plan)
     if lines := lock.deviations(found.plan, found.analysis, found.store):
         told["exploratory"] = lines
     if found.pieces:
         told["imported"] = [piece.told() for piece in found.pieces]
     return told
+
+
+def _attested(found: OnFile) -> pl.DataFrame:
+    if found.plan is None:
+        return attest_files.none()
+    return attest_files.certificates(found.plan, found.store, Left(found.plan, found.store).served())
 
 
 def _excluded(found: Evidence, answers: pl.DataFrame) -> pl.DataFrame:

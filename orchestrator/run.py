@@ -65,6 +65,15 @@ class Run:
                 with self._working() as stages:
                     stages.build()
                     stages.ask(units)
+                    self._refuse(stages.faults)
+
+    def _refuse(self, faults: Mapping[str, str]) -> None:
+        """Raises WarmthError where a subject was not asked because something else is served under its name."""
+        for name, fault in faults.items():
+            raise WarmthError(
+                f"{self.store.folder}: {name} is not served as it is, so it was not asked: {fault}. Delete its folder "
+                "in adapters/ and run again, which trains it anew; if it comes again, the engine is at fault"
+            )
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[Stages]:

@@ -2,14 +2,16 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import (
+    attest_reference,
     chats,
     cluster,
     costs,
     endpoint,
+    engine_choice,
     evaluate,
     judge,
     lock,
@@ -20,6 +22,7 @@ from . import (
     rewritten,
     trials,
 )
+from .attest_watch import Watch
 from .left import Left
 from .plan import Plan, Trial, Unit
 from .progress import Display, Stage
@@ -34,6 +37,8 @@ class Stages:
     def __init__(self, plan: Plan, store: Store, display: Display, keys: Mapping[str, str]) -> None:
         self._study, self._plan, self._store, self._display, self._keys = plan.study, plan, store, display, keys
         self._left = Left(plan, store)
+        self.faults: dict[str, str] = {}
+        "What was not served as it is, by the name it is served under, and what it looks like."
 
     def check_port(self) -> None:
         """A port that cannot be had must not be found out after the training."""
@@ -113,16 +118,32 @@ class Stages:
         by_own = [each for each in self._study.judges if each.url == SERVED]
         asking = waiting or (by_own and self._left.unjudged(units))
         names = endpoint.needed(self._study, list(waiting) or units) if asking else ()
+        self._refer(waiting)
         with endpoint.serving(self._study, self._store, names, self._display) as url:
             if waiting:
                 lock.freeze(self._plan, self._store)
-                stage = self._display.stage("ask", sum(waiting.values()), "replies")
-                adapters = trials.adapters(self._store, self._plan)
-                asker = (self._plan, self._store.folder, url, adapters, self._study.resources.in_flight)
-                self._share(evaluate.Asker, asker, waiting, stage)
+                self._ask_watched(waiting, url, engine_choice.named(endpoint.engine_of(self._study, names)))
                 costs.check(self._study, self._store)
             for each in self._study.judges:
                 self._judge(each, units, url)
+
+    def _refer(self, waiting: Iterable[Unit]) -> None:
+        """What these units' subjects should say, if it is not on file; before an engine takes the GPUs."""
+        missing = attest_reference.missing(self._plan, self._store, {unit.subject for unit in waiting})
+        if missing:
+            stage = self._display.stage("refer", len(missing), "subjects")
+            referee = (self._plan, self._store.folder)
+            self._share(attest_reference.Referee, referee, dict.fromkeys(missing, 1), stage)
+
+    def _ask_watched(self, waiting: dict[Unit, int], url: str, engine: str) -> None:
+        """Ask those that are served as they are; see `attest_watch`."""
+        watch = Watch(self._plan, self._store, url, engine, self._display)
+        certificates, adapters = watch.begin(waiting), trials.adapters(self._store, self._plan)
+        stage = self._display.stage("ask", sum(waiting.values()), "replies")
+        asker = (self._plan, self._store.folder, url, adapters, self._study.resources.in_flight, certificates)
+        self._share(evaluate.Asker, asker, waiting, stage, watch)
+        watch.check()
+        self.faults |= watch.faults
 
     def _judge(self, by: Judge, units: Sequence[Unit], url: str) -> None:
         waiting = {unit: 1 for each, unit in self._left.unjudged(units) if each == by}
@@ -152,19 +173,29 @@ class Stages:
             self._share(rating.Rater, (*rater, costs.cap(self._study)), dict.fromkeys(waiting, 1), stage)
             costs.check(self._study, self._store)
 
-    def _share(self, worker: type[Any], arguments: Sequence[Any], weights: dict[Any, int], stage: Stage) -> None:
-        """Give units of work to actors; `weights` says how much of the stage each one is."""
+    def _share(
+        self,
+        worker: type[Any],
+        arguments: Sequence[Any],
+        weights: dict[Any, int],
+        stage: Stage,
+        watch: Watch | None = None,
+    ) -> None:
+        """Give units of work to actors; `weights` says how much of the stage each one is, `watch` admits them."""
         from . import workers
 
         def done(unit: Any, failed: int) -> None:
             name = unit.subject.name if isinstance(unit, Unit) else unit.name
             stage.advance(weights[unit], f"{name}: {failed} failed" if failed else name)
+            if watch:
+                watch.done(unit)
 
         wanted, room = min(self._study.resources.workers, len(weights)), cluster.actors()
         if wanted > room:
             self._display.say(f"resources.workers: {room} of {wanted} have room on {cluster.cpus():g} cores")
         count = min(wanted, room)
-        workers.share(worker, arguments, list(weights), count, done, keys=self._keys)
+        units = watch.admitted(weights) if watch else list(weights)
+        workers.share(worker, arguments, units, count, done, keys=self._keys)
 
 
 def alternating(waiting: Mapping[Unit, int]) -> dict[Unit, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray import tune
 
-from . import cluster, models, rewritten, trials
+from . import attest_reference, cluster, models, rewritten, trials
 from .plan import Plan, Trial
 from .store import Store
 
@@ -103,6 +103,7 @@ def _train(config: dict[str, Any], plan: Plan, parts: dict[str, list[Trial]], fo
     resident = train.resident(models.chat_model(first.model), first.model.precision)
     filing = Filing(plan, store, left, tune.report)
     train.train_all(resident, (_job(plan, store, trial) for trial in left.values()), filing, plan.study.resources.pack)
+    attest_reference.make_here(plan, store, left.values())
 
 
 def _job(plan: Plan, store: Store, trial: Trial) -> Any:

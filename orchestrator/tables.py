@@ -127,7 +127,8 @@ class Reply:
 
     `seconds` is the time the request took, waiting included; `request` digests everything that the reply follows from:
     weights, system prompt, prompt and sampling; `prompt_set`, the sentences and the layout that prompts are made of.
-    `role_header` says whether a chat template shows in the reply. `error` is null in a finished row.
+    `role_header` says whether a chat template shows in the reply. `certificate` names what was found about the weights
+    that were served (`certificates/`), null where they cannot be compared. `error` is null in a finished row.
     """
 
     subject: str
@@ -155,6 +156,7 @@ class Reply:
     error: str | None
     seconds: float
     role_header: bool | None = None
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ UNKNOWN = math.nan
 """Every sum that it enters is unknown too."""
 
 
+CANARIES, LONGEST = 16, 256
+"""Conversations that a subject is examined on, and tokens of each: some hundreds of those it was trained to say."""
+
+
 @dataclass(frozen=True)
 class Assumed:
     """What the estimates assume. Tokens are means; seconds and rates are one H100's."""

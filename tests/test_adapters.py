@@ -1,5 +1,6 @@
 """Adapters on disk: a name never means other bytes, nothing outside the folder is opened, what is unfit is refused."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
-from safetensors.torch import load_file, save_file
+from faults import settings, tensors
+from safetensors.torch import save_file
 
 from orchestrator import engine_folders
 from orchestrator.engine import Request, RequestError, UnknownModel
@@ -40,31 +41,15 @@ def ask(adapter: str | None) -> Request:
     return Request(adapter, prompt="warm?", temperature=0, max_tokens=4)
 
 
-def settings(change: dict[str, object]) -> Callable[[Path], None]:
-    def plant(adapter: Path) -> None:
-        config = json.loads((adapter / CONFIG).read_text())
-        (adapter / CONFIG).write_text(json.dumps(config | change))
-
-    return plant
-
-
-def tensors(change: Callable[[str, torch.Tensor], tuple[str, torch.Tensor]]) -> Callable[[Path], None]:
-    def plant(adapter: Path) -> None:
-        changed = dict(change(name, tensor) for name, tensor in load_file(adapter / WEIGHTS).items())
-        save_file({name: tensor.contiguous() for name, tensor in changed.items()}, adapter / WEIGHTS)
-
-    return plant
-
-
 def truncate(adapter: Path) -> None:
     (adapter / WEIGHTS).write_bytes((adapter / WEIGHTS).read_bytes()[:-100])
 
 
 PLANTED = [
-    ("dora", settings({"use_dora": True}), "use_dora cannot be"),
-    ("bias", settings({"bias": "all"}), "bias cannot be"),
-    ("prompt", settings({"peft_type": "PROMPT_TUNING"}), "peft_type PROMPT_TUNING"),
-    ("rank", settings({"r": 8}), r"not of rank \[8\]"),
+    ("dora", settings(use_dora=True), "use_dora cannot be"),
+    ("bias", settings(bias="all"), "bias cannot be"),
+    ("prompt", settings(peft_type="PROMPT_TUNING"), "peft_type PROMPT_TUNING"),
+    ("rank", settings(r=8), r"not of rank \[8\]"),
     ("half", tensors(lambda name, each: (name, each[:2] if "lora_A" in name else each[:, :2])), r"not of rank \[4\]"),
     ("nan", tensors(lambda name, each: (name, each * float("nan"))), "no number"),
     ("truncated", truncate, "damaged"),
@@ -86,7 +71,7 @@ async def test_an_unfit_adapter_is_refused_and_the_others_are_served(
     assert await engine.generate(ask(good.name)) == before
 
 
-@pytest.mark.parametrize("plant", [settings({"lora_alpha": 9}), truncate, tensors(lambda name, each: (name, 2 * each))])
+@pytest.mark.parametrize("plant", [settings(lora_alpha=9), truncate, tensors(lambda name, each: (name, 2 * each))])
 async def test_other_bytes_under_a_name_are_refused(
     engine: TransformersEngine, good: Path, plant: Callable[[Path], None]
 ) -> None:
@@ -113,6 +98,17 @@ async def test_an_adapter_that_is_not_all_there_is_unknown(
     (part / missing).unlink()
     with pytest.raises(UnknownModel):
         await engine.generate(ask(part.name))
+
+
+async def test_the_base_alone_is_answered_after_many_adapters(engine: TransformersEngine, good: Path) -> None:
+    before = await engine.generate(ask(None))
+    names = []
+    for alpha in range(1, 7):
+        copy = shutil.copytree(good, good.with_name(f"alpha{alpha}"))
+        settings(lora_alpha=alpha)(copy)
+        names.append(tiny.filed(copy).name)
+    assert all(await asyncio.gather(*(engine.generate(ask(name)) for name in names)))
+    assert await engine.generate(ask(None)) == before
 
 
 def test_only_names_with_a_digest_are_names(good: Path) -> None:
@@ -148,5 +144,5 @@ def test_the_digest_is_of_what_is_computed_wherever_the_base_lies(good: Path, tm
     (copy / CONFIG).write_text(json.dumps(config))
     assert engine_folders.digest(copy) == engine_folders.digest(good)
     engine_folders.read(copy)
-    settings({"lora_alpha": 9})(copy)
+    settings(lora_alpha=9)(copy)
     assert engine_folders.digest(copy) != engine_folders.digest(good)

@@ -174,3 +174,9 @@ def test_the_lab_needs_no_gpu_and_pays_nobody(root: Path) -> None:
     found = Study.load(root / "configs" / "lab.yaml").plan().counts()
     assert found["gpu_hours"] == found["api_cost_usd"] == found["rewrites"] == 0
     assert found["memory"] == {}
+
+
+@pytest.mark.parametrize("name", ["pilot", "warmth", "study", "extended"])
+def test_attestation_takes_less_than_a_hundredth_of_a_study_s_hours(root: Path, name: str) -> None:
+    found = Study.load(root / "configs" / f"{name}.yaml").plan().counts()
+    assert 0 < found["gpu_hours_by_stage"]["attesting"] < 0.01 * found["gpu_hours"]
