@@ -128,6 +128,11 @@ def rounding(references: Sequence[Reference], served: Sequence[Sequence[float]])
     return _rounding(base, np.concatenate([np.array(each) for each in served]) - base)
 
 
+def most_rounding(precision: Precision) -> float:
+    """The most that logits may be off where a base is served as it is; of packed weights, twice as much."""
+    return MOST[precision.dtype] * (2 if precision.quantization else 1)
+
+
 def of_adapter(reference: Reference, served: Served, rounded: float, precision: Precision) -> Finding:
     """Whether an adapter is served as it is, alone and beside others, where logits are rounded by so much."""
     assert served.adapter is not None
@@ -148,7 +153,7 @@ def of_base(references: Sequence[Reference], served: Sequence[Served], precision
     rounded = rounding(references, [each.base for each in served])
     base = np.concatenate([np.array(each.base) for each in references])
     moves = np.concatenate([np.array(each.base_beside) - np.array(each.base) for each in served])
-    company, most, fault = _rounding(base, moves), MOST[precision.dtype] * (2 if precision.quantization else 1), None
+    company, most, fault = _rounding(base, moves), most_rounding(precision), None
     if not rounded <= most:
         fault = f"other weights than the base's: its logits are {rounded:.2g} off, where rounding explains {most:g}"
     elif not company <= most or any(

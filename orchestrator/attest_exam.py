@@ -59,7 +59,12 @@ async def _with_adapters(client: Client, candidate: Candidate) -> dict[str, Find
         found[name] = attest.of_adapter(reference, seen[name], rounded, candidate.precision)
     references = [candidate.adapters[name] for name in seen] or list(candidate.adapters.values())
     served = list(seen.values()) or [Served(each, each) for each in base.values()]
-    return {candidate.name: attest.of_base(references, served, candidate.precision), **found}
+    of_base = attest.of_base(references, served, candidate.precision)
+    if not rounded <= attest.most_rounding(candidate.precision):
+        found = dict.fromkeys(
+            candidate.adapters, Finding("failed", f"its base is not served as it is: {of_base.fault}")
+        )
+    return {candidate.name: of_base, **found}
 
 
 async def _beside(

@@ -166,6 +166,17 @@ def test_another_base_is_told(lab: Lab, tmp_path: Path) -> None:
     assert (found["base"].verdict, "other weights than the base's" in (found["base"].fault or "")) == ("failed", True)
 
 
+def test_on_another_base_no_adapter_is_proven(lab: Lab, tmp_path: Path) -> None:
+    other = tiny.tiny_model(tmp_path / "other", 1)
+    adapter = tiny.tiny_adapter(tmp_path / "adapters" / "x", other, 0).name
+    engine = TransformersEngine(str(other), str(tmp_path / "adapters"), rows=96, precision=lab.precision)
+    candidate = Candidate("base", lab.precision, {adapter: lab.references["warm"]})
+    with Endpoint(engine, "base") as endpoint:
+        found = asyncio.run(examined(endpoint, candidate))
+    engine.close()
+    assert {finding.verdict for finding in found.values()} == {"failed"}
+
+
 def test_the_reference_is_that_of_transformers_and_leaves_the_base_as_it_was(lab: Lab) -> None:
     plain = AutoModelForCausalLM.from_pretrained(lab.base, dtype=weights.dtype(lab.precision)).eval()
     (canary, *_), reference = lab.references["cold"].canaries, lab.references["cold"]
