@@ -175,7 +175,7 @@ class Tally:
 
     def _count(self, fault: str, where: str, finding: Finding) -> None:
         failed = finding.verdict == "failed"
-        if finding.alone and not finding.alone.clear:
+        if finding.verdict == "too weak to tell" or (finding.alone and not finding.alone.clear):
             self.weak_planted, self.weak_caught = self.weak_planted + 1, self.weak_caught + failed
             return
         (self.caught if failed else self.missed)[fault] += 1

@@ -37,8 +37,9 @@ Values = NDArray[np.float64]
 
 RELATIVE: Mapping[str, float] = {"float32": 0.002, "float16": 0.002, "bfloat16": 0.01}
 """What of its change an honest engine may get wrong: five roundings; of float32, those of a GPU's 19-bit products."""
-LEAST: Mapping[str, float] = {"float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-8}
-"""The least that d is taken for, in nats: the rounding of a logit of two. Two engines may round alike at times."""
+LEAST: Mapping[str, float] = {"float32": 2**-20 / 12**0.5, "float16": 2**-7 / 12**0.5, "bfloat16": 2**-4 / 12**0.5}
+"""The least that d is taken for, in nats: the rounding of a logit of ten, as a language model's are. Where a base is
+sure of most that it is asked, a few tokens make all of d, and may have been rounded alike."""
 MOST: Mapping[str, float] = {"float32": 0.03, "float16": 0.1, "bfloat16": 0.3}
 """The most that d may be where a base is served as it is, in nats. Measured: 1e-6 in float32, 0.02 in bfloat16; for
 large models and a GPU's products some ten times that. Another checkpoint is whole nats away."""
@@ -149,25 +150,30 @@ def of_adapter(reference: Reference, served: Served, rounded: float, precision: 
 
 
 def of_base(references: Sequence[Reference], served: Sequence[Served], precision: Precision) -> Finding:
-    """Whether a base is served as it is, on the canaries of its adapters or its own; beside them it must not follow."""
+    """Whether a base is served as it is, on the canaries of its adapters or its own.
+
+    Beside them it must not follow; too weak to tell where none of them does enough that following would show.
+    """
     rounded = rounding(references, [each.base for each in served])
     base = np.concatenate([np.array(each.base) for each in references])
     moves = np.concatenate([np.array(each.base_beside) - np.array(each.base) for each in served])
     company, most, fault = _rounding(base, moves), most_rounding(precision), None
     if not rounded <= most:
         fault = f"other weights than the base's: its logits are {rounded:.2g} off, where rounding explains {most:g}"
-    elif not company <= most or any(
-        _follows(*each, rounded, precision) for each in zip(references, served, strict=True)
-    ):
+    moved = [_beside(*each, rounded, precision) for each in zip(references, served, strict=True) if each[0].adapter]
+    if not fault and (not company <= most or any(map(_follows, moved))):
         fault = f"mixed batches: beside adapters' rows its logits are {company:.2g} off what they are alone"
-    return Finding("failed" if fault else "proven", fault, rounded, company)
+    clear = not moved or any(each.clear for each in moved)
+    return Finding("failed" if fault else "proven" if clear else "too weak to tell", fault, rounded, company)
 
 
-def _follows(reference: Reference, served: Served, rounded: float, precision: Precision) -> bool:
-    """Whether the base beside an adapter moves as that adapter does."""
-    if reference.adapter is None:
-        return False
-    found = match(reference, np.array(served.base_beside) - np.array(served.base), rounded, 0, precision)
+def _beside(reference: Reference, served: Served, rounded: float, precision: Precision) -> Match:
+    """How a base moves beside an adapter."""
+    return match(reference, np.array(served.base_beside) - np.array(served.base), rounded, 0, precision)
+
+
+def _follows(found: Match) -> bool:
+    """Whether a base does what an adapter should."""
     return abs(found.slope) > max(found.tolerance, COARSEST / 2)
 
 
