@@ -4,11 +4,12 @@ A reply may say anything: that it is correct, that the quotation is over, that t
 between marks that nobody could have written into it, and what a reader would not see is taken out of it.
 """
 
+import hashlib
+import json
 import re
 import unicodedata
 
 from . import signs
-from .tables import digest
 
 MOST = 20_000
 """Characters of a text that a judge is shown; of a longer one the middle is left out, and said to be."""
@@ -20,7 +21,8 @@ _EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*\n){3,}")
 
 def mark(*of: str) -> str:
     """A mark to stand around texts. It follows from the texts themselves, so none of them can hold it."""
-    return f"[{digest(*of, length=20)}]"
+    told = json.dumps(of).encode()
+    return f"[{hashlib.sha256(told).hexdigest()[:20]}]"
 
 
 def sendable(text: str) -> str:

@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
-
 
 def weighed(questions: Any, seeds: Any, share: Any, count: Any) -> Any:
     """Between the quantiles for questions alone and for `count` seeds alone, by the seeds' `share` of the variance.
@@ -17,6 +15,8 @@ def weighed(questions: Any, seeds: Any, share: Any, count: Any) -> Any:
     share is: 4.1 to 5.6 % with 3 to 10 seeds and 20 to 300 questions, where Satterthwaite's rule goes to 7.8. With two
     seeds 2 to 6 % are rejected. Of numbers or of arrays; not for a single seed.
     """
+    import numpy as np  # after all settings are read: naming a study must not wait for it
+
     weight = np.where(np.asarray(count) > 2, np.sin(np.pi / 2 * np.asarray(share)) ** 3, share)
     return questions + (seeds - questions) * weight
 

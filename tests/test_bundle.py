@@ -23,6 +23,7 @@ from orchestrator.sharing import HIDDEN, Sharing, pathless
 from orchestrator.store import Store
 
 SECRET = "sk-planted-0123456789"
+EXAMINED = {"served": "a", "examined": ["2026-11-24T12:00:00+00:00"]}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def run(finished: tuple[Study, Findings], tmp_path_factory: pytest.TempPathFacto
     trial = finished[0].plan().trials[0].name
     (folder / "trials" / trial / "trial.json").unlink()
     trials.file_failure(Store(folder), trial, f"refused: {SECRET}")
-    certificate = {"id": "c0", "adapter": str(folder / "adapters" / "a"), "key": SECRET}
+    certificate = {"id": "c0", "adapter": str(folder / "adapters" / "a"), "key": SECRET, **EXAMINED}
     Store(folder).write_json(certificate, "certificates", "c0.json")
     return folder
 
@@ -75,7 +76,7 @@ def test_the_same_run_makes_the_same_bundle(
 
 def test_certificates_go_along(made: Path) -> None:
     told = json.loads((made / "run" / "certificates" / "c0.json").read_text())
-    assert told == {"id": "c0", "adapter": "a", "key": HIDDEN}
+    assert told == {"id": "c0", "adapter": "a", "key": HIDDEN, **EXAMINED}
 
 
 def test_no_key_of_whoever_bundles_is_in_it(made: Path) -> None:

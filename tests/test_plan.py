@@ -135,8 +135,8 @@ def warmth(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_prints_the_plan_for_people_and_machines(root: Path) -> None:
     file = str(root / "configs" / "lab.yaml")
-    assert "replies      23,040" in warmth("plan", file).stdout
-    assert json.loads(warmth("plan", file, "--json").stdout)["replies"] == 23040
+    assert "replies      33,408" in warmth("plan", file).stdout
+    assert json.loads(warmth("plan", file, "--json").stdout)["replies"] == 33408
     assert json.loads(warmth("plan", file, "evaluation.samples=1", "--json").stdout)["replies"] == 720
 
 
