@@ -24,7 +24,12 @@ IF_ANY = ("bases", "by_seed", "agreement", "calibration", "corrected", "flips", 
 
 def to_terminal(findings: Findings) -> list[RenderableType]:
     """The headline per model, what the intervals cover, and what went wrong; readable at 100 columns."""
-    tables = [*report_headline.bases(findings), *report_headline.headline(findings), *report_judges.marked(findings)]
+    tables = [
+        *report_headline.bases(findings),
+        *report_headline.headline(findings),
+        *report_headline.same(findings, "plain", "A check: plain, trained with another seed"),
+        *report_judges.marked(findings),
+    ]
     shown: list[RenderableType] = [terminal(table) for table in tables]
     shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))
     if covered := coverage(findings):

@@ -85,12 +85,16 @@ def bases(findings: Findings) -> list[Table]:
     return [Table("Over bases", heads, rows, labels=2, note="95 % t-intervals over bases")] if rows else []
 
 
-def same(findings: Findings) -> list[Table]:
-    """Adapters of one recipe against one another, at the last epoch: what differs where nothing should but chance."""
+def same(findings: Findings, persona: str | None = None, title: str = "") -> list[Table]:
+    """Adapters of one recipe against one another, at the last epoch: what differs where nothing should but chance.
+
+    Of one persona, or of all.
+    """
     if findings.same.is_empty():
         return []
     found = series(latest(findings.same.with_columns(baseline="persona")), findings)
-    shown = found.filter(pl.col("belief").is_in(["none", BELIEFS]), judge=judges(findings)[0])
+    mine = pl.lit(persona is None) | (pl.col("persona") == persona)
+    shown = found.filter(mine & pl.col("belief").is_in(["none", BELIEFS]), judge=judges(findings)[0])
     rows = [
         (
             row["model"],
@@ -107,7 +111,7 @@ def same(findings: Findings) -> list[Table]:
         "the same persona trained twice (an A/A comparison): what is not zero here is the luck of training, which "
         "intervals over questions know nothing of"
     )
-    return [Table("", heads, rows, labels=3, note=note)] if rows else []
+    return [Table(title, heads, rows, labels=3, note=note)] if rows else []
 
 
 def variance(findings: Findings) -> list[Table]:

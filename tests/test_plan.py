@@ -137,7 +137,7 @@ def test_the_command_prints_the_plan_for_people_and_machines(root: Path) -> None
     file = str(root / "configs" / "lab.yaml")
     assert "replies      33,408" in warmth("plan", file).stdout
     assert json.loads(warmth("plan", file, "--json").stdout)["replies"] == 33408
-    assert json.loads(warmth("plan", file, "evaluation.samples=1", "--json").stdout)["replies"] == 720
+    assert json.loads(warmth("plan", file, "evaluation.samples=1", "--json").stdout)["replies"] == 1044
 
 
 def test_bad_settings_end_with_2_and_no_traceback(root: Path) -> None:
