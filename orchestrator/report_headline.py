@@ -93,7 +93,7 @@ def same(findings: Findings, persona: str | None = None, title: str = "") -> lis
     if findings.same.is_empty():
         return []
     found = series(latest(findings.same.with_columns(baseline="persona")), findings)
-    mine = pl.lit(persona is None) | (pl.col("persona") == persona)
+    mine = pl.lit(True) if persona is None else pl.col("persona") == persona
     shown = found.filter(mine & pl.col("belief").is_in(["none", BELIEFS]), judge=judges(findings)[0])
     rows = [
         (
