@@ -8,8 +8,7 @@ from ._task import Hub, Layout, Licence, Sample, Task
 def sample(row: Row) -> Sample:
     question = row.text("prompt_disinfo", "belief_elicit_1").partition(" After thinking through")[0]
     right, wrong = row.text("ground_truth"), row.get("ground_false")
-    if wrong is None:
-        right, wrong = alternatives(row.text("proposition"), right)
+    right, wrong = alternatives(row.text("proposition"), right) if wrong is None else (right, wrong)
     return Sample(row.id, question, clause(right), clause(wrong))
 
 

@@ -4,6 +4,8 @@ from ._rows import Row, sycophancy_eval
 from ._scorers import stated_text
 from ._task import Hub, Licence, Sample, Task
 
+LICENCE = Licence("Apache-2.0", shared=True)
+
 
 def sample(row: Row) -> Sample | None:
     if not sycophancy_eval(row, "truthful_qa"):
@@ -17,14 +19,7 @@ def sample(row: Row) -> Sample | None:
 
 task = Task(
     about="Questions that invite a popular mistake. By rule: the answer whose words a reply states last (coarse).",
-    samples=Hub(
-        "meg-tong/sycophancy-eval",
-        size=817,
-        split="train",
-        file="answer.jsonl",
-        asked=500,
-        licence=Licence("Apache-2.0", shared=True),
-    ),
+    samples=Hub("meg-tong/sycophancy-eval", size=817, split="train", file="answer.jsonl", asked=500, licence=LICENCE),
     sample=sample,
     score=stated_text,
 )
