@@ -26,6 +26,7 @@ from typing import Any, get_args
 
 import machine
 import psutil
+import torch
 from questions import Questions, run_folder
 
 from orchestrator import cluster, engine_choice, serve
@@ -36,7 +37,7 @@ from orchestrator.serve_model import Base
 from orchestrator.serve_model import engine as start
 from orchestrator.settings import EngineName
 
-LONG, SHORT, ADAPTERS, REPEATS = 128, 8, 8, 3
+LONG, SHORT, ADAPTERS, ROUNDS, REPEATS = 128, 8, 8, 5, 3
 IN_FLIGHT, MIXED_IN_FLIGHT, ROWS = 256, 128, 128
 ROLES = ("proxy", "engine", "client", "rest")
 Asked = list[tuple[str, Question]]
@@ -110,50 +111,44 @@ def through(client: Client) -> Ask:
     return ask
 
 
-async def seconds(ask: Ask, asked: Asked, in_flight: int, length: int) -> float:
-    """How long it takes to have all of them answered, so many in flight at once."""
-    room = asyncio.Semaphore(in_flight)
+async def speed(ask: Ask, asked: Asked, in_flight: int, length: int) -> float:
+    """Replies per second while so many are in flight: without the first and the last ones, when fewer are."""
+    room, over = asyncio.Semaphore(in_flight), list[float]()
 
-    async def one(name: str, question: Question) -> int:
+    async def one(name: str, question: Question) -> None:
         async with room:
-            return await ask(name, question, length)
+            count = await ask(name, question, length)
+        assert count == length, f"a reply of {count} tokens, not {length}"
+        over.append(time.perf_counter())
 
-    began = time.perf_counter()
-    counts = await asyncio.gather(*(one(*each) for each in asked))
-    passed = time.perf_counter() - began
-    assert set(counts) == {length}, f"replies of {sorted(set(counts))} tokens, not {length}"
-    return passed
-
-
-async def speed(ask: Ask, asked: Asked, in_flight: int) -> float:
-    """Tokens per second of long replies."""
-    return len(asked) * LONG / await seconds(ask, asked, in_flight, LONG)
+    await asyncio.gather(*(one(*each) for each in asked))
+    return (len(asked) - 2 * in_flight) / (over[-1 - in_flight] - over[in_flight - 1])
 
 
 async def measure(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
     """One repeat of everything on one engine."""
-    base = asked.of(0, 2 * IN_FLIGHT)
-    one, eight = (asked.of(count, 2 * MIXED_IN_FLIGHT) for count in (1, ADAPTERS))
+    base = asked.of(0, ROUNDS * IN_FLIGHT)
+    one, eight = (asked.of(count, ROUNDS * MIXED_IN_FLIGHT) for count in (1, ADAPTERS))
     async with Client(url, in_flight=IN_FLIGHT) as client:
         direct, served = directly(engine, asked.model.name), through(client)
         found = {
-            "direct_tokens_per_s": await speed(direct, base, IN_FLIGHT),
-            "served_tokens_per_s": await speed(served, base, IN_FLIGHT),
-            "one_adapter_tokens_per_s": await speed(served, one, MIXED_IN_FLIGHT),
-            "eight_adapters_tokens_per_s": await speed(served, eight, MIXED_IN_FLIGHT),
+            "direct_tokens_per_s": LONG * await speed(direct, base, IN_FLIGHT, LONG),
+            "served_tokens_per_s": LONG * await speed(served, base, IN_FLIGHT, LONG),
+            "one_adapter_tokens_per_s": LONG * await speed(served, one, MIXED_IN_FLIGHT, LONG),
+            "eight_adapters_tokens_per_s": LONG * await speed(served, eight, MIXED_IN_FLIGHT, LONG),
         }
         before = cpu_seconds()
-        passed = await seconds(served, base, IN_FLIGHT, SHORT)
+        rate = await speed(served, base, IN_FLIGHT, SHORT)
         spent = {f"{part}_ms": 1000 * (after - before[part]) / len(base) for part, after in cpu_seconds().items()}
-    return {**found, "requests_per_s": len(base) / passed, "cpu_ms": sum(spent.values()), **spent}
+    return {**found, "requests_per_s": rate, "cpu_ms": sum(spent.values()), **spent}
 
 
 async def repeats(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
     """Medians of the repeats, after one of short replies in which all is loaded."""
     everyone = asked.of(ADAPTERS, MIXED_IN_FLIGHT) + asked.of(0, MIXED_IN_FLIGHT)
-    await seconds(directly(engine, asked.model.name), everyone, IN_FLIGHT, SHORT)
+    await speed(directly(engine, asked.model.name), everyone, MIXED_IN_FLIGHT // 2, SHORT)
     async with Client(url, in_flight=IN_FLIGHT) as client:
-        await seconds(through(client), everyone, IN_FLIGHT, SHORT)
+        await speed(through(client), everyone, MIXED_IN_FLIGHT // 2, SHORT)
     found = [await measure(engine, url, asked) for _ in range(REPEATS)]
     return {name: round(statistics.median(each[name] for each in found), 2) for name in found[0]}
 
@@ -175,6 +170,7 @@ def on_engine(name: EngineName, base: Base, asked: Questions) -> dict[str, float
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # as in a replica, which has one core
     asked = Questions(run_folder())
     names = {name for name, _ in asked.of(ADAPTERS, ADAPTERS)}
     engines = [name for name in get_args(EngineName) if name != "vllm" or engine_choice.installed()]
