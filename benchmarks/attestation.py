@@ -11,6 +11,7 @@ The last line is one JSON object: seconds_per_adapter (reference and examination
 """
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import random
@@ -99,11 +100,16 @@ class Adapters:
         return Reference(tuple(self.pool[place] for place in drawn), tuple(base), tuple(own))
 
     def find(
-        self, seed: object, wrong: Mapping[str, str | None] | None = None, leaks: bool = False
+        self, seed: object, wrong: Mapping[str, str | None] | None = None, leaks: str | None = None
     ) -> tuple[dict[str, Finding], list[Finding], float]:
-        """What a fresh engine's adapters are found to be, its base beside each group, and seconds per adapter."""
+        """What a fresh engine's adapters are found to be, its base beside each group, and seconds per adapter.
+
+        Where one `leaks`, of a single group with it.
+        """
         names = list(self.names.values())
         random.Random(str(seed)).shuffle(names)
+        if leaks:
+            names = [leaks, *(name for name in names if name != leaks)][:TOGETHER]
         groups = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
         engine = TransformersEngine(self.base, str(self.folder), rows=96, precision=self.precision)
 
@@ -170,12 +176,14 @@ class Tally:
         for fault, wrong in adapters.planted():
             for name, finding in adapters.find("faults", wrong)[0].items():
                 self._count(fault, f"{adapters.precision.dtype} {name}", finding)
-        for finding in adapters.find("leak", leaks=True)[1]:
-            self._count("base rows mixed", adapters.precision.dtype, finding)
+        for name in adapters.names.values():
+            found, (base,), _ = adapters.find("leak", leaks=name)
+            told = dataclasses.replace(base, alone=found[name].alone)
+            self._count("base rows mixed", f"{adapters.precision.dtype} {name}", told)
 
     def _count(self, fault: str, where: str, finding: Finding) -> None:
         failed = finding.verdict == "failed"
-        if finding.verdict == "too weak to tell" or (finding.alone and not finding.alone.clear):
+        if finding.alone and not finding.alone.clear:
             self.weak_planted, self.weak_caught = self.weak_planted + 1, self.weak_caught + failed
             return
         (self.caught if failed else self.missed)[fault] += 1

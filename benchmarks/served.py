@@ -17,13 +17,14 @@ from orchestrator.serve_protocol import Kind, answer, read, refusal
 class Endpoint:
     """Up for the length of a `with` block, in a thread of its own; `url` ends in /v1.
 
-    `wrong` says which adapter (None: the base) is served in place of which; `leaks`, that rows of the base get the
-    weights of an adapter that is asked beside them.
+    `wrong` says which adapter (None: the base) is served in place of which; `leaks`, whose weights rows of the base get
+    while that adapter is asked beside them.
     """
 
     def __init__(self, engine: Engine, base: str) -> None:
         self.wrong: Mapping[str, str | None] = {}
-        self.leaks, self.url = False, ""
+        self.leaks: str | None = None
+        self.url = ""
         self._engine, self._base = engine, base
         self._beside: list[str] = []
         self._loop = asyncio.new_event_loop()
@@ -77,5 +78,5 @@ class Endpoint:
 
     def _weights(self, model: str) -> str | None:
         if model == self._base:
-            return self._beside[-1] if self.leaks and self._beside else None
+            return self.leaks if self.leaks in self._beside else None
         return self.wrong.get(model, model)

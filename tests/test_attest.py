@@ -39,9 +39,11 @@ class Lab:
     endpoint: Endpoint
     precision: Precision
 
-    def find(self, faults: Mapping[str, str | None] = MappingProxyType({}), leaks: bool = False) -> dict[str, Finding]:
+    def find(
+        self, faults: Mapping[str, str | None] = MappingProxyType({}), leaks: str | None = None
+    ) -> dict[str, Finding]:
         """What is found about the three adapters and the base, where others are served in place of some."""
-        self.endpoint.leaks = leaks
+        self.endpoint.leaks = self.names[leaks] if leaks else None
         self.endpoint.wrong = {
             self.names[name]: other and self.names.get(other, other) for name, other in faults.items()
         }
@@ -142,8 +144,9 @@ def test_swapped_names_are_told_of_both(lab: Lab) -> None:
     }  # fmt: skip
 
 
-def test_a_base_that_gets_an_adapter_s_weights_beside_it_is_told(lab: Lab) -> None:
-    found = lab.find(leaks=True)
+@pytest.mark.parametrize("adapter", ["warm", "cold"])
+def test_a_base_that_gets_an_adapter_s_weights_beside_it_is_told(lab: Lab, adapter: str) -> None:
+    found = lab.find(leaks=adapter)
     assert found["base"].verdict == "failed"
     assert "mixed batches" in (found["base"].fault or "")
     assert {found[name].verdict for name in VOICES} == {"proven"}
