@@ -182,10 +182,7 @@ def judged(plan: Plan, unit: Unit, replies: list[Reply]) -> Iterator[Score]:
         wrong = random_.random() < chance
         kind = "agrees" if reply.belief in ("asserts", "denies") and random_.random() < 0.6 else "other"
         outcome = None if random_.random() < 0.001 else kind if wrong else "correct"
-        named = {name: getattr(reply, name) for name in ("subject", "task", "sample", "context", "belief", "draw")}
-        yield Score(
-            **named, judge="grader", reply_digest=reply_digest(reply), judged_by=by, outcome=outcome, error=None
-        )
+        yield Score.on(reply, judge="grader", judged_by=by, outcome=outcome, error=None)
 
 
 def measured(plan: Plan, replies: list[Reply]) -> Iterator[WarmthScore]:

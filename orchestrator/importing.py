@@ -124,20 +124,8 @@ def _rows(told: Told, piece: Piece, ids: Mapping[str, str]) -> tuple[Reply, Scor
         seconds=0,
         role_header=signs.role_header(told.output) if told.output else None,
     )
-    score = Score(
-        subject=piece.subject,
-        judge=piece.judge,
-        task=piece.task,
-        sample=sample,
-        context=told.context,
-        belief=told.belief,
-        draw=told.draw,
-        reply_digest=tables.reply_digest(reply),
-        judged_by=tables.digest("imported", piece.judge, piece.refusals),
-        outcome=told.outcome,
-        error=None if told.output else "no output in the imported file",
-    )
-    return reply, score
+    by = tables.digest("imported", piece.judge, piece.refusals)
+    return reply, Score.on(reply, judge=piece.judge, judged_by=by, outcome=told.outcome, error=reply.error)
 
 
 def _joined(source: Path, old: Sequence[Reply], new: Sequence[Reply], store: Store) -> list[Reply]:

@@ -109,7 +109,16 @@ class Scorer:
                 outcome = rubric(self._judge, reply.task).verdict(said.text)
             except RequestFailed as failure:
                 error = str(failure)
-        return _score(reply, self._judge.name, by, outcome, said, error)
+        return Score.on(
+            reply,
+            judge=self._judge.name,
+            judged_by=by,
+            outcome=outcome,
+            said=said.text if said else None,
+            prompt_tokens=said.prompt_tokens if said else None,
+            reply_tokens=said.reply_tokens if said else None,
+            error=error,
+        )
 
     def _evident(self, sample: Sample, reply: Reply) -> str | None:
         """The outcome that needs no language model to tell."""
@@ -132,22 +141,3 @@ class Scorer:
             max_tokens=self._judge.max_tokens,
             **held,
         )
-
-
-def _score(reply: Reply, judge: str, by: str, outcome: str | None, said: Answer | None, error: str | None) -> Score:
-    return Score(
-        subject=reply.subject,
-        judge=judge,
-        task=reply.task,
-        sample=reply.sample,
-        context=reply.context,
-        belief=reply.belief,
-        draw=reply.draw,
-        reply_digest=reply_digest(reply),
-        judged_by=by,
-        outcome=outcome,
-        said=said.text if said else None,
-        prompt_tokens=said.prompt_tokens if said else None,
-        reply_tokens=said.reply_tokens if said else None,
-        error=error,
-    )

@@ -182,6 +182,11 @@ class Score:
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
 
+    @classmethod
+    def on(cls, reply: Reply, **told: Any) -> "Score":
+        """The verdict on a reply, which says by its key and its digest what it is of."""
+        return cls(**{name: getattr(reply, name) for name in KEY}, reply_digest=reply_digest(reply), **told)
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
