@@ -1,14 +1,17 @@
 """What the commands share: their arguments, how errors are said, how findings are shown."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from .errors import ConfigError, WarmthError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 P = ParamSpec("P")
 study_file = click.argument("file", type=click.Path(path_type=Path))
@@ -40,14 +43,20 @@ def spoken(command: Callable[P, None]) -> Callable[P, None]:
 
 def show(found: Any, folder: Path, as_json: bool) -> None:
     """Findings on the terminal, or as JSON."""
-    from rich.console import Console
-
     from .report import to_json, to_terminal
 
     if as_json:
         click.echo(to_json(found))
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    for part in to_terminal(found):
-        console.print(part)
+    console = printed(to_terminal(found))
     console.print(f"Report: {folder / 'report' / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def printed(parts: "Iterable[RenderableType]", width: int = 100) -> "Console":
+    """Print parts one after another, as wide as the terminal, or `width` where there is none; gives what printed."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else width)
+    for part in parts:
+        console.print(part)
+    return console

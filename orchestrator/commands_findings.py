@@ -1,11 +1,10 @@
-"""The commands that fill a run from elsewhere, and read it: import, report, fit."""
+"""The commands that fill a run from elsewhere, and read it: import, report, fit, compare."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from .commands import as_json, run_folder, sensitive, show, spoken
+from .commands import as_json, printed, run_folder, sensitive, show, spoken
 
 
 @click.command()
@@ -79,8 +78,6 @@ def fit(
     `incorrect ~ fine_tuned * belief + task + model`; columns are fine_tuned, belief (0/1), belief_form, context,
     context_group, task, model, persona, seed, epoch, question and reply_length.
     """
-    from rich.console import Console
-
     from . import regression
     from .regression_text import to_json, to_terminal
 
@@ -88,9 +85,7 @@ def fit(
     if as_json:
         click.echo(to_json(found))
         return
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    for part in to_terminal(found):
-        console.print(part)
+    printed(to_terminal(found))
 
 
 @click.command()
@@ -101,8 +96,6 @@ def compare(run: Path, as_json: bool) -> None:
     """Set a run beside the published study: ours, theirs, and whether they agree, in every cell that both have."""
     import json
 
-    from rich.console import Console
-
     from . import reporting, scorecard_text
     from .report import terminal
 
@@ -111,9 +104,7 @@ def compare(run: Path, as_json: bool) -> None:
         told = {"rows": rows.to_dicts(), "note": scorecard_text.NOTE if len(rows) else scorecard_text.NOTHING}
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for table in scorecard_text.tables(rows):
-        console.print(terminal(table))
+    console = printed(map(terminal, scorecard_text.tables(rows)), width=120)
     console.print(
         f"Every cell: {run / 'report' / 'compare.parquet'}" if len(rows) else scorecard_text.NOTHING, highlight=False
     )

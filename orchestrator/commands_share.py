@@ -1,12 +1,11 @@
 """The commands that tell others of a run: status, bundle, export."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .commands import as_json, run_folder, sensitive, spoken
+from .commands import as_json, printed, run_folder, sensitive, spoken
 
 
 @click.command()
@@ -16,8 +15,6 @@ from .commands import as_json, run_folder, sensitive, spoken
 @spoken
 def status(run: Path, as_json: bool, watch: bool) -> None:
     """How far a run is: every trial and evaluation, while it goes on elsewhere or after it was stopped."""
-    from rich.console import Console
-
     from . import status, status_text
 
     if as_json:
@@ -25,7 +22,7 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
     elif watch:
         status_text.watch(lambda: status.look(run))
     else:
-        Console(width=None if sys.stdout.isatty() else 100).print(status_text.shown(status.look(run)))
+        printed([status_text.shown(status.look(run))])
 
 
 @click.command()
