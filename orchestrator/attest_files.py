@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from . import models
+from . import models, provenance
 from .attest import Canary, Finding, Reference
 from .evaluate import Served
 from .plan import Plan
@@ -59,7 +59,8 @@ def reference_name(model: Model) -> str:
     return f"{model.name}-{digest(models.identity(model), length=12)}"
 
 
-def file_reference(store: Store, name: str, model: Model, reference: Reference, versions: Mapping[str, str]) -> None:
+def file_reference(store: Store, name: str, model: Model, reference: Reference) -> None:
+    versions = provenance.versions(provenance.MODELS)
     content = {"name": name, "model_identity": models.identity(model), "versions": versions, **asdict(reference)}
     store.write_json(content, "references", f"{name}.json")
 

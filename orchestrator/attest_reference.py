@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,9 @@ class Referee:
         else:
             model, tokenizer = self._base(subject.model)
             asked = tuple(_prompts(self._plan, tokenizer, subject))
-            self._file(
-                attest_files.reference_name(subject.model), subject.model, Reference(asked, score(model, asked), None)
+            reference = Reference(asked, score(model, asked), None)
+            attest_files.file_reference(
+                self._store, attest_files.reference_name(subject.model), subject.model, reference
             )
         return 0
 
@@ -73,7 +73,8 @@ class Referee:
         if said not in self._scored:
             self._scored[said] = score(model, said)
         after = tuned(model, self._store.path("adapters", name), said)
-        self._file(name, trial.model, Reference(said, self._scored[said], after))
+        reference = Reference(said, self._scored[said], after)
+        attest_files.file_reference(self._store, name, trial.model, reference)
 
     def _base(self, model: Model) -> tuple[Any, Any]:
         """The base and its tokenizer, as transformers loads them; one at a time is kept."""
@@ -88,10 +89,6 @@ class Referee:
             loaded = weights.load(folder, model.precision, device).eval()
             self._loaded = model.name, loaded, AutoTokenizer.from_pretrained(folder)
         return self._loaded[1:]
-
-    def _file(self, name: str, model: Model, reference: Reference) -> None:
-        versions = {name: version(name) for name in ("torch", "transformers", "peft")}
-        attest_files.file_reference(self._store, name, model, reference, versions)
 
 
 def tuned(base: Any, adapter: Path, canaries: Sequence[Canary]) -> tuple[float, ...]:

@@ -9,9 +9,8 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 
-from . import attest_files, evaluate, models, trials
+from . import attest_files, evaluate, models, provenance, trials
 from .attest import VERDICTS, Finding, Reference
 from .attest_exam import Candidate, examine
 from .attest_files import Certificate
@@ -129,7 +128,7 @@ class Watch:
                 identity=models.identity(subject.model),
                 adapter=name.rpartition("-")[2] if subject.trial else None,
                 engine=self._engine,
-                versions={library: version(library) for library in ("torch", "transformers", "peft")},
+                versions=provenance.versions(provenance.MODELS),
                 examined=(when,),
                 finding=finding,
             )

@@ -8,8 +8,9 @@ import polars as pl
 
 import tasks
 
-from . import config, frames, imported, published
+from . import attest_files, config, frames, imported, published
 from .errors import WarmthError
+from .evaluate import Served
 from .imported import Who
 from .left import Left
 from .plan import Plan
@@ -62,9 +63,19 @@ class OnFile:
         return [name for name in names if published.task(name) in ours]
 
     @cached_property
+    def served(self) -> dict[str, Served]:
+        """The study's subjects that are there, by name, as they are served; none where there is no study."""
+        return Left(self.plan, self.store).served() if self.plan else {}
+
+    @cached_property
     def planned(self) -> pl.DataFrame | None:
         """The answers that are the study's own; None where there is no study."""
-        return frames.answers(self.plan, self.store, Left(self.plan, self.store).served()) if self.plan else None
+        return frames.answers(self.plan, self.store, self.served) if self.plan else None
+
+    @cached_property
+    def attested(self) -> pl.DataFrame:
+        """The last certificate of everything that the study asks; none where there is no study."""
+        return attest_files.certificates(self.plan, self.store, self.served) if self.plan else attest_files.none()
 
     @cached_property
     def answers(self) -> pl.DataFrame:

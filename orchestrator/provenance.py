@@ -1,7 +1,7 @@
 """Where a run's figures come from: models and their revisions, adapters, versions, the commit of this program."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,9 @@ from . import models
 from .evaluate import Served
 from .plan import Plan
 
-PACKAGES = ("torch", "transformers", "peft", "ray", "polars", "matplotlib", "statsmodels")
+MODELS = ("torch", "transformers", "peft")
+"""What a model's numbers depend on."""
+PACKAGES = (*MODELS, "ray", "polars", "matplotlib", "statsmodels")
 
 
 def commit() -> str | None:
@@ -26,9 +28,9 @@ def commit() -> str | None:
         return None
 
 
-def versions() -> dict[str, str]:
-    """This program's version, and those of what its figures depend on."""
-    return {name: version(name) for name in ("warmth", *PACKAGES)}
+def versions(packages: Iterable[str] = ("warmth", *PACKAGES)) -> dict[str, str]:
+    """This program's version and those of what its figures depend on, or of these packages."""
+    return {name: version(name) for name in packages}
 
 
 def here() -> dict[str, Any]:

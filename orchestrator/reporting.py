@@ -28,7 +28,6 @@ from . import (
 from .answers import kept
 from .evidence import Evidence
 from .findings import Findings
-from .left import Left
 from .onfile import OnFile
 from .settings_warmth import Warmth
 from .store import Store
@@ -49,12 +48,12 @@ def gather(found: OnFile) -> Evidence:
         folder=store.folder,
         name=found.name,
         answers=found.answers,
-        warmth=frames.warmth(plan, store, planned, Left(plan, store).served()) if plan else frames.no_warmth(),
+        warmth=frames.warmth(plan, store, planned, found.served) if plan else frames.no_warmth(),
         trials=frames.trial_rows(plan, store) if plan else frames.no_trials(),
         labels=labels.marked(store),
         restyled=frames.restyled(plan, store) if plan else frames.frame(Restyled, []),
         balance=frames.balance(plan, store) if plan else frames.frame(Balance, []),
-        attested=_attested(found),
+        attested=found.attested,
         personas=found.personas,
         refusing_is_right=found.refusing_is_right,
         plateau=((plan and plan.study.warmth) or Warmth(scorer="none")).plateau,
@@ -121,20 +120,14 @@ def about(found: OnFile) -> dict[str, Any]:
             **filing.about(found.plan, found.store),
             **rewritten.about(found.plan, found.store),
             "models": provenance.of_models(found.plan),
-            "subjects": provenance.of_subjects(found.plan, Left(found.plan, found.store).served()),
+            "subjects": provenance.of_subjects(found.plan, found.served),
         }
-        told |= attest_files.about(_attested(found), found.plan)
+        told |= attest_files.about(found.attested, found.plan)
     if lines := lock.deviations(found.plan, found.analysis, found.store):
         told["exploratory"] = lines
     if found.pieces:
         told["imported"] = [piece.told() for piece in found.pieces]
     return told
-
-
-def _attested(found: OnFile) -> pl.DataFrame:
-    if found.plan is None:
-        return attest_files.none()
-    return attest_files.certificates(found.plan, found.store, Left(found.plan, found.store).served())
 
 
 def _excluded(found: Evidence, answers: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from . import engine_folders, rewritten, train, trials
+from . import engine_folders, provenance, rewritten, train, trials
 from .errors import WarmthError
 from .pack_member import Job, Member, Moment, Trained
 from .plan import Plan, Trial
@@ -83,7 +83,7 @@ class Filing:
             "losses": trained.losses,
             "packed": trained.packed,
             "seconds": time.time() - self._began[job.name],
-            "versions": train.versions(),
+            "versions": provenance.versions((*provenance.MODELS, "tokenizers")),
         }
         trials.file(self._plan, self._store, self._trials[job.name], came)
         self._store.path("trials", job.name, LEFT_OFF).unlink(missing_ok=True)

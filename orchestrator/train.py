@@ -1,9 +1,9 @@
 """LoRA fine-tuning of trials on one base: conversations, settings and seeds go in, adapters come out. Knows no Ray."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -106,9 +106,9 @@ def train_all(resident: Resident, jobs: Iterable[Job], listener: Listener, most:
             members.remove(member)
 
 
-def _admit(resident: Resident, members: list[Member], waiting: Iterable[Job], wanted: int, listener: Listener) -> None:
+def _admit(resident: Resident, members: list[Member], waiting: Iterator[Job], wanted: int, listener: Listener) -> None:
     """Begin trials until there are as many as can be trained together."""
-    while len(members) < wanted and (job := next(iter(waiting), None)):
+    while len(members) < wanted and (job := next(waiting, None)):
         try:
             member = Member(resident, job)
             listener.begun(member)
@@ -200,10 +200,3 @@ def save(member: Member, folder: Path) -> str:
     """Write the adapter as PEFT does and return the SHA-256 of what it computes."""
     member.save(folder)
     return engine_folders.digest(folder)
-
-
-def versions() -> dict[str, Any]:
-    """The libraries whose numbers these are."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "transformers", "peft", "tokenizers")}
