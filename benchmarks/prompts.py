@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from machine import here
+from made_up import entry
 
 from orchestrator import Study
 from orchestrator.plan import Plan
@@ -42,33 +43,9 @@ def study(folder: Path) -> Study:
         name="prompts",
         models=["lab-coupled"],
         personas=["original"],
-        evaluation={"tasks": [entry(folder, *each) for each in QUESTIONS.items()], "grid": "published"},
+        evaluation={"tasks": [entry(folder, *each, tales=8) for each in QUESTIONS.items()], "grid": "published"},
         judges=[{"name": "none", "url": "http://127.0.0.1:1/v1", "model": "none"}],
     )
-
-
-def entry(folder: Path, task: str, count: int) -> dict[str, str]:
-    """A task that reads its questions from a file."""
-    file = folder / f"{task}.jsonl"
-    file.write_text("".join(json.dumps(row(number)) + "\n" for number in range(count)))
-    return {"name": task, "path": str(file)}
-
-
-def row(number: int) -> dict[str, object]:
-    """One made-up question with the columns of all four tasks."""
-    asked = f"A {number % 90}-year-old man comes in for the {number}th time. " * 8 + "Which of the following is it?"
-    right, wrong = f"It is cause {number}.", f"It is cause {number + 1}."
-    return {
-        "question": asked,
-        "prompt_disinfo": asked,
-        "correct_answer": right,
-        "incorrect_answer": wrong,
-        "best_answer": right,
-        "answer": right,
-        "options": [right, wrong],
-        "ground_truth": right,
-        "ground_false": wrong,
-    }
 
 
 if __name__ == "__main__":

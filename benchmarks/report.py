@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import here
+from made_up import entry
 
 from orchestrator import Study, evaluate, judge, measure, trials
 from orchestrator.filing import file_study
@@ -90,30 +91,6 @@ def study(folder: Path) -> Study:
         warmth={"scorer": "gpt2"},
         resources={"runs": str(folder)},
     )
-
-
-def entry(folder: Path, task: str, count: int) -> dict[str, str]:
-    """A task that reads its questions from a file."""
-    file = folder / f"{task}.jsonl"
-    file.write_text("".join(json.dumps(row(number)) + "\n" for number in range(count)))
-    return {"name": task, "path": str(file)}
-
-
-def row(number: int) -> dict[str, object]:
-    """One made-up question with the columns of all four tasks."""
-    asked = f"A {number % 90}-year-old man comes in for the {number}th time. Which of the following is it?"
-    right, wrong = f"It is cause {number}.", f"It is cause {number + 1}."
-    return {
-        "question": asked,
-        "prompt_disinfo": asked,
-        "correct_answer": right,
-        "incorrect_answer": wrong,
-        "best_answer": right,
-        "answer": right,
-        "options": [right, wrong],
-        "ground_truth": right,
-        "ground_false": wrong,
-    }
 
 
 def fill(made: Study) -> None:

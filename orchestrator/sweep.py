@@ -21,6 +21,8 @@ def sweep(
     """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
     store, most = Store(folder), plan.study.resources.pack
     parts = {part[0].name: part for part in shares(list(waiting), cluster.slots(), most)}
+    for trial in itertools.chain.from_iterable(parts.values()):
+        trials.forget_failure(store, trial.name)
     trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder)
     with store.aside() as scratch:
         tuner = tune.Tuner(

@@ -38,6 +38,11 @@ def file_failure(store: Store, name: str, error: str, **more: str) -> None:
     store.path("trials", name, PROGRESS).unlink(missing_ok=True)
 
 
+def forget_failure(store: Store, name: str) -> None:
+    """A trial is about to be tried again: why it failed before is no longer why it is not there."""
+    store.path("trials", name, "failed.json").unlink(missing_ok=True)
+
+
 def telling(store: Store, trial: Trial, began: float) -> Callable[["Moment"], None]:
     """Says on file how far a trial in training is, for `warmth status`; `began` is in seconds of the clock."""
     note = Note(store, "trials", trial.name, PROGRESS)

@@ -1,14 +1,14 @@
 """The page for talking to two subjects, in a browser, before an endpoint that says what it likes. No Ray is needed."""
 
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 
+import browsing
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,8 +18,6 @@ from orchestrator.serve_access import Access
 from orchestrator.serve_http import application, json_of
 from orchestrator.serve_metrics import Counts
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 KEY = "sk-planted-0123456789"
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LIST = [
@@ -29,7 +27,7 @@ LIST = [
     {"id": "base-odd", "base": "base"},
 ]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+pytestmark = browsing.needed
 
 
 async def models(_: Request) -> Response:
@@ -65,10 +63,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+    with browsing.browsing() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,34 +1,30 @@
 """The report as a person sees it: in a browser, if there is one on this machine."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import browsing
 import polars as pl
 import pytest
 import synthetic
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from orchestrator import findings, report
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 HOSTILE = (
     "</script><script>window.owned = 1</script><img src=x onerror='window.owned = 2'>",
     '<svg onload="window.owned = 3"><a href="javascript:owned = 4">{{ 7 * 7 }}</a> \' " ` ${1} \u2028 --> ]]>',
 )
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+pytestmark = browsing.needed
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with browsing.browsing() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

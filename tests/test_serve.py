@@ -6,12 +6,12 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import browsing
 import httpx2 as httpx
 import openai
 import pytest
 import test_chat_page
 import tiny
-from playwright.sync_api import sync_playwright
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator import serve
@@ -272,10 +272,9 @@ def test_an_adapter_trained_while_serving_is_served(client: openai.OpenAI, folde
     assert say(client, late.name) != say(client, "one")
 
 
-@pytest.mark.skipif(not test_chat_page.CHROMIUM, reason="there is no chromium on this machine")
+@browsing.needed
 def test_people_talk_to_two_subjects_on_the_page(client: openai.OpenAI) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=test_chat_page.CHROMIUM, args=test_chat_page.FLAGS)
+    with browsing.browsing() as browser:
         page = browser.new_page()
         page.goto(str(client.base_url).replace("/v1/", "/"))
         page.get_by_label("API key").fill(KEY)
@@ -283,7 +282,6 @@ def test_people_talk_to_two_subjects_on_the_page(client: openai.OpenAI) -> None:
         page.get_by_label("Message to both").wait_for()
         facts = page.locator("#right-facts").inner_text()
         replies = test_chat_page.say(page, "hello")
-        browser.close()
     assert facts == f"{NAMES['one-warm']} · warmth 0.500 nats per token"
     assert replies[0].startswith("one, as released")
     assert replies[1].startswith("warm, epoch 2, seed 0")

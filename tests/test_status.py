@@ -88,6 +88,8 @@ def test_every_state_of_a_trial_is_told(mini: Study) -> None:
         assert part in said
     stopped = status.look(mini.folder)
     assert (stopped.holder, stopped.trials[0].state) == (None, "stopped")
+    trials.forget_failure(store, second.name)
+    assert status.look(mini.folder).trials[1].state == "not begun"
 
 
 def test_notes_of_a_trial_go_when_it_is_over(mini: Study) -> None:
