@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -22,12 +21,12 @@ import tasks
 
 from . import documents, settings_hosted, settings_judging, settings_rewriting
 from .errors import ConfigError, WarmthError
-from .settings import EngineName, Name, Settings, Several
+from .settings import EngineName, Name, Settings, Several, mistake
 from .settings_analysis import Analysis
 from .settings_asking import Evaluation, Judge
 from .settings_hosted import Budget
 from .settings_rewriting import Rewriting
-from .settings_serving import Replicas, so_many, whole_or_part
+from .settings_serving import ALL, Gpus, Replicas, for_all, so_many
 from .settings_subjects import Model, Persona
 from .settings_training import Data, Training
 from .settings_warmth import Warmth
@@ -57,8 +56,10 @@ class Resources(Settings):
     "Port of the endpoint on this machine; 0 takes any free one."
     replicas: Annotated[Replicas | None, BeforeValidator(so_many)] = None
     "Engines of each base: `2`, or `{min: 0, max: 4}` by the load; one, and more if workers ask more, if not given."
-    gpus_per_replica: Annotated[PositiveFloat, AfterValidator(whole_or_part)] | None = None
+    gpus_per_replica: Gpus | None = None
     "A part of a GPU, or several among which an engine parts its weights; one, shared by the bases, if not given."
+    gpus_per_trial: Annotated[dict[str, Gpus], BeforeValidator(for_all)] = Field(default_factory=dict)
+    "A part of a GPU, or several among which a trial parts its base: `2`, or by model (`{llama-70b: 8}`); by size else."
     target_in_flight: PositiveInt | None = None
     "Requests in flight that a replica should have; twice `rows`, but at least 128, if not given."
     attest_minutes: PositiveFloat = 10
@@ -112,6 +113,21 @@ class Study(Settings):
                 if name not in there:
                     raise ValueError(f"the study has no {kind} '{name}'{documents.suggestion(name, there)}")
         return only
+
+    @model_validator(mode="after")
+    def _room_is_named_for_models_there_are(self) -> Self:
+        there = [model.name for model in self.models if not model.hosted]
+        mistakes = [
+            mistake(
+                f"the study trains no model '{name}' here{documents.suggestion(name, there)}",
+                *("resources", "gpus_per_trial", name),
+            )
+            for name in self.resources.gpus_per_trial
+            if name not in (ALL, *there)
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data("Study", mistakes)
+        return self
 
     @model_validator(mode="after")
     def _asked_at_checkpoints(self) -> Self:

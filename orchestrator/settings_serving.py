@@ -1,8 +1,8 @@
-"""Settings of serving: how many engines each base has."""
+"""Settings of serving and training alike: how many engines each base has, and how many GPUs something takes."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from .settings import Settings
 
@@ -30,7 +30,20 @@ def so_many(said: Any) -> Any:
 
 
 def whole_or_part(gpus: float) -> float:
-    """An engine has a part of a GPU, or whole ones."""
+    """An engine or a trial has a part of a GPU, or whole ones."""
     if gpus > 1 and gpus != int(gpus):
         raise ValueError("more than one GPU is a whole number of them")
     return gpus
+
+
+Gpus = Annotated[PositiveFloat, AfterValidator(whole_or_part)]
+"""A part of a GPU, or several whole ones."""
+
+
+ALL = "*"
+"""Stands for every model that is not named beside it."""
+
+
+def for_all(said: Any) -> Any:
+    """A number holds for all models."""
+    return {ALL: said} if isinstance(said, int | float | str) else said

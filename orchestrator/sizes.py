@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Study
+from .settings_serving import ALL
 from .settings_subjects import Model, Precision
 from .settings_training import TrainingSettings
 
@@ -80,6 +81,39 @@ def gpus_for(gb: float, memory: float) -> int:
     """How many GPUs of so much memory hold so much; 0 if no number does."""
     room = USABLE * memory
     return next((gpus for gpus in range(1, 65) if gb + SHARDING * (gpus - 1) <= room * gpus), 0)
+
+
+BY_WEIGHTS = ((1, 0.25), (8, 0.5), (48, 1), (90, 2))
+"""GB of weights up to which a trial has so many GPUs: in 16 bits, parts of one up to 4B, one for 8B, two for 32B."""
+
+LARGEST = 4
+"""GPUs of a trial whose base is larger than all of these: 70B in 16 bits."""
+
+
+def gpus_per_trial(study: Study, model: Model, there: float | None = None) -> float:
+    """The GPUs that a trial of this model takes: as `resources.gpus_per_trial` says, or by the size of its base.
+
+    Below 1 is a part of one, which other trials share. By size it is what trains at a good pace, but no more than
+    are `there` (those described if not given) where fewer hold the model as well. A base of unknown size has one.
+    """
+    by_model = study.resources.gpus_per_trial
+    said = by_model.get(model.name, by_model.get(ALL))
+    billions = parameters(model)
+    if said or billions is None:
+        return said or 1
+    train, each = _needs(study, model, billions)[0], study.resources.gpu_memory_gb
+    least = gpus_for(train, each) or LARGEST
+    there = study.resources.gpus if there is None else there
+    good = _good(weights_gb(billions, model.precision), train, each, least)
+    return max(least, int(there)) if there and good > there >= 1 else good
+
+
+def _good(weights: float, train: float, each: float, least: int) -> float:
+    """What trains at a good pace: never a part of a GPU that is too small, and a power of two of whole ones."""
+    wanted = next((gpus for gb, gpus in BY_WEIGHTS if weights <= gb), LARGEST)
+    if wanted < 1 and train <= wanted * USABLE * each:
+        return wanted
+    return max(int(wanted), 1 << (least - 1).bit_length())
 
 
 def memory(study: Study) -> dict[str, dict[str, float | None]]:

@@ -97,8 +97,7 @@ class Stages:
             from . import sweep
 
             stage = self._display.stage("train", sum(len(trial.checkpoints) for trial in waiting), "checkpoints")
-            gpus = min(1, cluster.gpus())
-            sweep.sweep(self._plan, waiting, self._store.folder, gpus, lambda note: stage.advance(1, note))
+            sweep.sweep(self._plan, waiting, self._store.folder, lambda note: stage.advance(1, note))
 
     def ask(self, units: Sequence[Unit]) -> None:
         """Get every missing reply and verdict of these units: as many models at a time as there is room for."""

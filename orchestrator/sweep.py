@@ -1,32 +1,38 @@
 """Ray Tune over the plan's trials. Those of a base go in shares: a share is a Tune trial that keeps the base loaded."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from . import attest_reference, cluster, models, rewritten, trials
+from . import attest_reference, cluster, models, placement, rewritten, sizes, trials
+from .config import Study
+from .errors import WarmthError
 from .plan import Plan, Trial
+from .settings_subjects import Model
 from .store import Store
 
 RETRIES = 2
 """How often Tune starts a share again whose worker died or failed; what is finished of it stays so."""
 
 
-def sweep(
-    plan: Plan, waiting: Iterable[Trial], folder: Path, gpus: float, on_checkpoint: Callable[[str], None]
-) -> None:
-    """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on."""
-    store, most = Store(folder), plan.study.resources.pack
-    parts = {part[0].name: part for part in shares(list(waiting), cluster.slots(), most)}
-    for trial in itertools.chain.from_iterable(parts.values()):
+def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Callable[[str], None]) -> None:
+    """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on.
+
+    Raises WarmthError where the cluster can never hold one.
+    """
+    store, left = Store(folder), list(waiting)
+    gpus = {trial.model.name: gpus_here(plan.study, trial.model) for trial in left}
+    shared = placement.shares(left, lambda model: cluster.slots(gpus[model.name]), plan.study.resources.pack)
+    parts = {part[0].name: part for part in shared}
+    for trial in left:
         trials.forget_failure(store, trial.name)
     trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder)
+    bundles = {name: bundle(gpus[part[0].model.name]) for name, part in parts.items()}
     with store.aside() as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": 1, "gpu": gpus}),
+            tune.with_resources(trainable, lambda config: bundles[config["share"]]),
             param_space={"share": tune.grid_search(list(parts))},
             tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
             run_config=tune.RunConfig(
@@ -40,23 +46,29 @@ def sweep(
         _file_failures(store, parts, tuner.fit())
 
 
-def shares(waiting: Sequence[Trial], slots: int, most: int) -> list[list[Trial]]:
-    """Trials of the same base together, so many that every slot has something to do, and `most` at the most."""
-    size = max(1, min(most, -(-len(waiting) // slots)))
-    ordered = sorted(waiting, key=_base)
-    by_base = (list(mine) for _, mine in itertools.groupby(ordered, key=_base))
-    return [part for mine in by_base for part in _even(mine, size)]
+def gpus_here(study: Study, model: Model) -> float:
+    """The GPUs of a trial of this model on the cluster that runs; 0 where there are none.
+
+    Raises WarmthError where a trial takes more than a cluster that cannot grow has.
+    """
+    there = max(cluster.gpus(), (study.resources.gpus or 0) if cluster.joined() else 0)
+    wanted = sizes.gpus_per_trial(study, model, there) if there else 0
+    if wanted > there:
+        raise WarmthError(
+            f"resources.gpus_per_trial: a trial of {model.name} takes {wanted:g} GPUs, and the cluster has {there:g}: "
+            "lower it, take a smaller or quantised model, or join a larger cluster (RAY_ADDRESS)"
+        )
+    return wanted
 
 
-def _base(trial: Trial) -> str:
-    return models.identity(trial.model)
+def bundle(gpus: float) -> tune.PlacementGroupFactory:
+    """What Tune reserves for a share: a core and its GPUs, near one another if they are several.
 
-
-def _even(trials: list[Trial], size: int) -> Iterator[list[Trial]]:
-    """Parts of about the same size."""
-    count = -(-len(trials) // size)
-    for part in range(count):
-        yield trials[part * len(trials) // count : (part + 1) * len(trials) // count]
+    A bundle for each GPU beyond the first: a `TorchTrainer` of Ray Train 2 asks for a placement group of its own, so
+    whoever starts one reserves its GPUs there, not here.
+    """
+    others = ({"GPU": 1.0} for _ in range(1, int(gpus)))
+    return tune.PlacementGroupFactory([{"CPU": 1.0, "GPU": min(1.0, gpus)}, *others], strategy="PACK")
 
 
 class _Watcher(tune.Callback):

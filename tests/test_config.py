@@ -105,6 +105,15 @@ def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None
             "small.yaml:2: models.0: model 'x' is of the lab, which is float32",
         ),
         (
+            ("judges:", "resources: {gpus_per_trial: {lab-couple: 2}}\njudges:"),
+            "small.yaml:6: resources.gpus_per_trial.lab-couple: the study trains no model 'lab-couple' here; "
+            "did you mean 'lab-coupled'?",
+        ),
+        (
+            ("judges:", "resources: {gpus_per_trial: 1.5}\njudges:"),
+            "small.yaml:6: resources.gpus_per_trial.*: more than one GPU is a whole number of them",
+        ),
+        (
             ("[original, warm]", "[{name: x, kind: prompted}]"),
             "small.yaml:3: personas.0: system is needed by persona 'x'",
         ),

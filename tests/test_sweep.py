@@ -1,12 +1,13 @@
-"""How trials are shared out before Ray Tune has them."""
+"""How trials are shared out over a cluster, before Ray Tune has them."""
 
 from typing import Any
 
 import pytest
 from mini import SETTINGS
 
-from orchestrator import Study, sweep
+from orchestrator import Study, placement, sizes
 from orchestrator.plan import Trial
+from orchestrator.settings_subjects import Model
 
 
 def trials_of(models: int, seeds: int) -> list[Trial]:
@@ -38,7 +39,44 @@ def test_a_share_has_one_base_and_every_slot_something_to_do(
     models: int, seeds: int, slots: int, most: int, sizes: list[int]
 ) -> None:
     trials = trials_of(models, seeds) if models else []
-    shared = sweep.shares(trials, slots, most)
+    shared = placement.shares(trials, lambda _: slots, most)
     assert sorted(len(share) for share in shared) == sizes
     assert sorted(trial.name for share in shared for trial in share) == sorted(trial.name for trial in trials)
     assert all(len({trial.model.name for trial in share}) == 1 for share in shared)
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "gpus"),
+    [
+        ("Qwen/Qwen2.5-0.5B", {}, 0.25),
+        ("meta-llama/Llama-3.2-3B", {}, 0.5),
+        ("meta-llama/Llama-3.2-3B", {"dtype": "float32"}, 1),
+        ("meta-llama/Llama-3.1-8B", {}, 1),
+        ("Qwen/Qwen2.5-32B", {}, 2),
+        ("meta-llama/Llama-3.1-70B", {}, 4),
+        ("meta-llama/Llama-3.1-70B", {"quantization": "nf4"}, 1),
+        ("meta-llama/Llama-3.1-405B", {}, 16),
+        ("mistralai/Mistral-Small", {}, 1),
+    ],
+)
+def test_a_trials_gpus_follow_from_the_size_of_its_base(path: str, more: dict[str, str], gpus: float) -> None:
+    assert sizes.gpus_per_trial(*of(path, more), there=64) == gpus
+
+
+def test_a_trials_gpus_are_as_set_and_no_more_than_there_are_where_fewer_will_do() -> None:
+    large, medium = "meta-llama/Llama-3.1-70B", "Qwen/Qwen2.5-32B"
+    assert sizes.gpus_per_trial(*of(large, resources={"gpus_per_trial": 8})) == 8
+    assert sizes.gpus_per_trial(*of(large, resources={"gpus_per_trial": {"m": 3}})) == 3
+    assert sizes.gpus_per_trial(*of(medium, resources={"gpus": 1})) == 1
+    assert sizes.gpus_per_trial(*of(medium, resources={"gpus": 1, "gpu_memory_gb": 40})) == 2
+    assert sizes.gpus_per_trial(*of(large), there=3) == 3
+    assert sizes.gpus_per_trial(*of(large), there=2) == 3
+    small = of("meta-llama/Llama-3.2-3B", resources={"gpu_memory_gb": 12})
+    assert sizes.gpus_per_trial(*small, there=64) == 1
+
+
+def of(path: str, more: dict[str, Any] | None = None, **changes: Any) -> tuple[Study, Model]:
+    """A study of one model, called m, and that model."""
+    models = [{"name": "m", "path": path, **(more or {})}]
+    study = Study.model_validate({**SETTINGS, "models": models, "warmth": None, **changes})
+    return study, study.models[0]
