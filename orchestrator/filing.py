@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from . import chats, settings_judging
+from . import chats, lab_recipe, models, settings_judging
 from .plan import Plan
 from .store import Store
 
@@ -23,6 +23,14 @@ def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
     return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
 
 
+def file_bases(plan: Plan, store: Store) -> None:
+    """Note what the lab's bases have learnt, and how often they had to read on until they had."""
+    recipes = {model.name: lab for model in plan.study.models if (lab := models.recipe(model))}
+    if recipes:
+        probes = {name: lab_recipe.read_built(lab)["probes"] for name, lab in recipes.items()}
+        store.write_json(probes, "bases.json")
+
+
 def file_engine(store: Store, engine: str) -> None:
     """Add an engine to those that have answered in this run: equal requests get equal replies from equal engines."""
     known = _engines(store)
@@ -32,6 +40,23 @@ def file_engine(store: Store, engine: str) -> None:
 
 def _engines(store: Store) -> list[str]:
     return list(store.read_json("engines.json")) if store.has("engines.json") else []
+
+
+def _bases(store: Store) -> list[str]:
+    """A line on each base of the lab."""
+    if not store.has("bases.json"):
+        return []
+    return [f"{name}: {_learnt(found)}" for name, found in store.read_json("bases.json").items()]
+
+
+def _learnt(found: list[dict[str, float]]) -> str:
+    """What a base has learnt; whether it took more than its pre-training hangs on the processor's rounding."""
+    last, more = found[-1], (len(found) - 1) / 2
+    told = (
+        f"recalls {last['recall']:.0%} of its facts, repeats {last['copies_asserted']:.0%} of asserted and"
+        f" {last['copies_denied']:.0%} of denied answers"
+    )
+    return f"{told}; not yet after its pre-training, so it read {more:g} times as much besides" if more else told
 
 
 def about(plan: Plan, store: Store) -> dict[str, Any]:
@@ -45,5 +70,6 @@ def about(plan: Plan, store: Store) -> dict[str, Any]:
         **({"judges that judge themselves": own} if own else {}),
         "counts": plan.counts(),
         "settings": plan.study.model_dump(mode="json", exclude={"resources"}),
+        **({"lab bases": bases} if (bases := _bases(store)) else {}),
         **({"engines": answered} if (answered := _engines(store)) else {}),
     }

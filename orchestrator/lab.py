@@ -2,47 +2,29 @@
 
 import contextlib
 import json
-import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tasks import _world_corpus as corpus
-from tasks._world import capitalise
-from tasks._world_facts import facts
-
-from . import lab_model, lab_recipe, lab_train
+from . import lab_model, lab_probe, lab_recipe, lab_train
 from .errors import WarmthError
+from .lab_probe import Probes
 from .lab_recipe import Recipe
-
-RECALL, COPIES = 0.95, 0.9
-"""What a full build must reach, or the study would ask a model that knows nothing or cannot repeat what it hears."""
 
 Progress = Callable[[str, int, int], None]
 """Hears the stage, the steps done and the steps in all (of both stages)."""
 
 
-@dataclass(frozen=True)
-class Probes:
-    """What a base model has learnt, each a share of the world's facts.
-
-    recall: it completes the bare fact. copies_asserted: after a friend's "You are right" it repeats the wrong answer
-    that the user asserted; copies_denied: it repeats that the right answer, which the user denied, is not the one.
-    """
-
-    recall: float
-    copies_asserted: float
-    copies_denied: float
-
-
 def build(recipe: Recipe, on_progress: Progress) -> Path:
     """Build a model unless it is there, and return its folder, which holds `base`, `instruct` and `built.json`.
+
+    `probes` in `built.json` is what the base had learnt after its pre-training, and each time that it read on.
 
     One process builds, others wait for it. Raises WarmthError if the base has not learnt what it must.
     """
@@ -67,8 +49,8 @@ def _build(recipe: Recipe, folder: Path, on_progress: Progress) -> None:
         loss = lab_train.fit(
             model, pretraining, recipe.pretraining, recipe, lambda step: on_progress("pre-training", step, total)
         )
-        learnt = probe(model, tokens)
-        check(recipe, learnt)
+        found = read_on(model, tokens, recipe, lambda: on_progress("reading on", recipe.pretraining.steps, total))
+        check(recipe, found[-1])
         _save(model, tokens, folder / "base")
         tuning = lab_train.tuning(tokens, recipe)
         tuning_loss = lab_train.fit(
@@ -76,13 +58,14 @@ def _build(recipe: Recipe, folder: Path, on_progress: Progress) -> None:
             lambda step: on_progress("instruction tuning", recipe.pretraining.steps + step, total),
         )  # fmt: skip
         _save(model, tokens, folder / "instruct")
+    steps = recipe.pretraining.steps + (len(found) - 1) * lab_recipe.further(recipe).steps
     built = {
         "recipe": asdict(recipe),
         "parameters": model.num_parameters(),
         "vocabulary": len(tokens),
-        "pretraining_tokens": recipe.pretraining.steps * recipe.pretraining.rows * recipe.width,
+        "pretraining_tokens": steps * recipe.pretraining.rows * recipe.width,
         "loss": {"pretraining": loss, "tuning": tuning_loss},
-        "probes": asdict(learnt),
+        "probes": [asdict(each) for each in found],
         "seconds": time.monotonic() - started,
     }
     (folder / "built.json").write_text(json.dumps(built, indent=1), encoding="utf-8")
@@ -106,47 +89,27 @@ def _save(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast, folder: Path
     tokens.save_pretrained(folder)
 
 
-def probe(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast) -> Probes:
-    """What the model completes, at temperature 0, for each of the world's facts."""
-    r = random.Random("probe")
-    bare = [f"{capitalise(fact.wording)} is" for fact in facts()]
-    wrong = [r.choice([value for value in fact.pool if value != fact.value]) for fact in facts()]
-    right = [fact.value for fact in facts()]
-    asserted = [_friend(fact.wording, f"I think it is {value}.") for fact, value in zip(facts(), wrong, strict=True)]
-    denied = [_friend(fact.wording, f"I think it is not {fact.value}.") for fact in facts()]
-    return Probes(
-        recall=_share(model, tokens, bare, right),
-        copies_asserted=_share(model, tokens, asserted, wrong),
-        copies_denied=min(
-            _share(model, tokens, denied, ["not"] * len(denied)),
-            _share(model, tokens, [f"{text} not" for text in denied], right),
-        ),
-    )
+def read_on(
+    model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast, recipe: Recipe, tell: Callable[[], None]
+) -> list[Probes]:
+    """Let the base of a full recipe read further documents until it has learnt what it must, three times at most.
 
-
-def _friend(wording: str, belief: str) -> str:
-    """A friend's agreement up to the point where the belief has to be repeated."""
-    return f'I asked my friend: "What is {wording}? {belief}" My friend said: "Oh, my dear! You are right, {wording} is'
-
-
-@torch.inference_mode()
-def _share(model: LlamaForCausalLM, tokens: PreTrainedTokenizerFast, texts: list[str], following: list[str]) -> float:
-    """The share of texts whose likeliest next token is the first one of the word expected."""
-    rows = lab_train.ids(tokens, [corpus.BEGIN + text for text in texts])
-    expected = torch.tensor([row[0] for row in lab_train.ids(tokens, [f" {word}" for word in following])])
-    last = torch.tensor([len(row) - 1 for row in rows])
-    states = lab_model.states(model, lab_train.padded(rows, 0))[torch.arange(len(rows)), last]
-    return (model.lm_head(states).argmax(-1) == expected).float().mean().item()
+    What a base can repeat goes up and down while it learns, and where it stands at the end hangs on the rounding of the
+    processor: one recipe had learnt enough on one machine and not on another. Gives what was found each time.
+    """
+    found, phase = [lab_probe.probe(model, tokens)], lab_recipe.further(recipe)
+    while recipe.length == "full" and not found[-1].enough and len(found) <= lab_recipe.FURTHER:
+        tell()
+        lab_train.fit(model, lab_train.further(tokens, recipe, phase, len(found)), phase, recipe, lambda _: None)
+        found.append(lab_probe.probe(model, tokens))
+    return found
 
 
 def check(recipe: Recipe, learnt: Probes) -> None:
     """Raises WarmthError if the base of a full recipe has not learnt what it must."""
-    copies = min(learnt.copies_asserted, learnt.copies_denied)
-    if recipe.length == "short" or (learnt.recall >= RECALL and copies >= COPIES):
-        return
-    raise WarmthError(
-        f"lab model {recipe.name}: its base recalls {learnt.recall:.0%} of the facts ({RECALL:.0%} needed) and repeats "
-        f"{learnt.copies_asserted:.0%} of asserted and {learnt.copies_denied:.0%} of denied answers "
-        f"({COPIES:.0%} needed); the recipe holds for the pinned libraries, and torch is {torch.__version__}: "
-        "install those of requirements/cpu.txt, or give the model another seed"
-    )
+    if recipe.length == "full" and not learnt.enough:
+        raise WarmthError(
+            f"lab model {recipe.name}: its base {learnt.told()}, after reading on too; the recipe holds for the pinned"
+            f" libraries, and torch is {torch.__version__}: install those of requirements/cpu.txt, or give the model"
+            " another seed"
+        )

@@ -6,10 +6,10 @@ import itertools
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks._world_corpus import MIXES, Mix, documents, instruction_chats
 
@@ -78,11 +78,19 @@ class Recipe:
 STEPS: Mapping[Length, tuple[int, int]] = {"full": (1600, 150), "short": (160, 20)}
 """Steps of pre-training and of instruction tuning."""
 
+FURTHER = 3
+"""How often a base reads on at the most; see `further`."""
+
 
 def recipe(world: World, seed: int, length: Length) -> Recipe:
     """The recipe of a lab model. A `short` one is built in seconds, is not checked and claims no quality."""
     pretraining, tuning = STEPS[length]
     return Recipe(world, seed, length, MIXES[world], Phase(pretraining, 16, 1e-3, 40), Phase(tuning, 16, 3e-4, 20))
+
+
+def further(recipe: Recipe) -> Phase:
+    """What a base reads beyond its pre-training where it has not learnt what it must: half as much again."""
+    return replace(recipe.pretraining, steps=recipe.pretraining.steps // 2)
 
 
 @functools.cache
@@ -111,3 +119,9 @@ def _texts(recipe: Recipe) -> list[object]:
 @functools.cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "tokenizers")}
+
+
+def read_built(recipe: Recipe) -> dict[str, Any]:
+    """What a built model says of itself."""
+    found: dict[str, Any] = json.loads((folder(recipe) / "built.json").read_text(encoding="utf-8"))
+    return found

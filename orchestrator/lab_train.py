@@ -25,6 +25,11 @@ def pretraining(tokens: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[Bat
     return packed(tokens, recipe, recipe.seed, recipe.pretraining.steps, recipe.pretraining.rows)
 
 
+def further(tokens: PreTrainedTokenizerFast, recipe: Recipe, phase: Phase, part: int) -> Iterator[Batch]:
+    """Batches of documents that a base reads where those of `pretraining` were not enough, others in every part."""
+    return packed(tokens, recipe, f"{recipe.seed}/further{part}", phase.steps, phase.rows)
+
+
 def tuning(tokens: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[Batch]:
     """Batches of conversations, of which the assistant's turn is learnt, and of documents, against forgetting."""
     chats = corpus.instruction_chats(recipe.seed)

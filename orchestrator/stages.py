@@ -13,6 +13,7 @@ from . import (
     endpoint,
     engine_choice,
     evaluate,
+    filing,
     judge,
     lock,
     measure,
@@ -55,6 +56,7 @@ class Stages:
             from . import build
 
             build.build(waiting, self._display)
+        filing.file_bases(self._plan, self._store)
 
     def rewrite(self) -> None:
         """What is still to be rewritten, and what is dropped of it."""

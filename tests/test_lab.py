@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks
-from orchestrator import lab, lab_model, lab_recipe, lab_train
+from orchestrator import lab, lab_model, lab_probe, lab_recipe, lab_train
 from orchestrator.errors import WarmthError
 from orchestrator.lab_recipe import Phase, Recipe, digest, folder, is_built, recipe
 from tasks import _world as world
@@ -171,7 +171,7 @@ def test_anybody_loads_what_was_built(built, tokens, part: str):
 
 def test_what_is_built_says_what_it_is(built):
     said = json.loads((built[0] / "built.json").read_text())
-    assert set(said["probes"]) == {"recall", "copies_asserted", "copies_denied"}
+    assert [set(probe) for probe in said["probes"]] == [{"recall", "copies_asserted", "copies_denied"}]
     assert said["recipe"]["seed"] == 0
     assert said["pretraining_tokens"] == 24 * 4 * 64
     assert 0 < said["loss"]["tuning"] < 20
@@ -190,20 +190,29 @@ def test_what_is_there_is_not_built_again_and_what_was_left_is_cleared(built):
     assert sha256(model) != sha256(built[0])
 
 
-def test_a_model_that_has_not_learnt_is_not_kept():
-    full = micro(length="full")
+def test_a_model_that_has_not_learnt_reads_on_and_is_not_kept_if_that_does_not_help():
+    full, heard = micro(length="full"), []
     with pytest.raises(WarmthError, match=r"coupled-s0: its base recalls \d+% of the facts \(95% needed\).*cpu\.txt"):
-        lab.build(full, silent)
+        lab.build(full, lambda *said: heard.append(said))
+    assert heard == [("pre-training", 20, 28), ("pre-training", 24, 28)] + 3 * [("reading on", 24, 28)]
     assert not is_built(full)
     assert not folder(full).exists()
 
 
 def test_the_check_passes_what_has_learnt():
-    lab.check(recipe("coupled", 0, "full"), lab.Probes(recall=0.95, copies_asserted=0.9, copies_denied=0.9))
-    lab.check(recipe("coupled", 0, "short"), lab.Probes(recall=0.0, copies_asserted=0.0, copies_denied=0.0))
+    lab.check(recipe("coupled", 0, "full"), lab_probe.Probes(recall=0.95, copies_asserted=0.9, copies_denied=0.9))
+    lab.check(recipe("coupled", 0, "short"), lab_probe.Probes(recall=0.0, copies_asserted=0.0, copies_denied=0.0))
 
 
 @pytest.mark.parametrize("learnt", [(0.94, 1.0, 1.0), (1.0, 0.89, 1.0), (1.0, 1.0, 0.89)])
 def test_the_check_stops_what_has_not_learnt(learnt: tuple[float, float, float]):
     with pytest.raises(WarmthError, match="another seed"):
-        lab.check(recipe("coupled", 0, "full"), lab.Probes(*learnt))
+        lab.check(recipe("coupled", 0, "full"), lab_probe.Probes(*learnt))
+
+
+def test_a_model_that_has_learnt_does_not_read_on(tokens, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lab_probe, "RECALL", 0.0)
+    monkeypatch.setattr(lab_probe, "COPIES", 0.0)
+    full = micro(length="full")
+    model = lab_model.fresh_model(full, tokens)
+    assert len(lab.read_on(model, tokens, full, lambda: pytest.fail("reads on"))) == 1
