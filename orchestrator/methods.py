@@ -167,6 +167,14 @@ def _statistics(evidence: Evidence) -> Iterator[str]:
         "Effects are mean differences between replies to the same prompt, with 95 % intervals clustered by question;"
         f" differences below {evidence.analysis.margin_pp:g} percentage points count as equivalent."
     )
+    seeds = evidence.answers["seed"].drop_nulls().n_unique()
+    if seeds > 1:
+        yield (
+            "Those are about the adapters that were trained. Intervals for the recipe are over its"
+            f" {seeds} training seeds too: from the question and seed parts of variance of the crossed design, by a"
+            " quantile between those of Student's t for the questions and for the seeds. What is called found, or"
+            " equivalent, is so by the recipe's interval. No interval speaks of other base models."
+        )
     if evidence.analysis.exclusions:
         left = (f"{name} {several(values)}" for name, values in evidence.analysis.exclusions.items())
         yield f"Excluded from all findings: {'; '.join(left)}."

@@ -52,9 +52,11 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tally(key: tuple[object, ...], rows: pl.DataFrame) -> tuple[str, ...]:
+    """The verdicts of a table's rows, and their mean difference; not of the headline's, which overlap."""
     counts = [f"{(rows['verdict'] == verdict).sum():,}" for verdict in VERDICTS]
     mean: Any = rows["difference"].mean()
-    return str(key[0]), str(key[1]), *counts, f"{mean:+.2f}" if rows["unit"][0] == "pp" else f"{mean:+.4f}"
+    told = f"{mean:+.2f}" if rows["unit"][0] == "pp" else f"{mean:+.4f}"
+    return str(key[0]), str(key[1]), *counts, "" if key[0] == "headline" else told
 
 
 def _because(scorecard: pl.DataFrame) -> str:
