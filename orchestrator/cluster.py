@@ -75,6 +75,13 @@ def gpus() -> float:
     return float(ray.cluster_resources().get("GPU", 0))
 
 
+def lent_gpus() -> float:
+    """The GPUs of the cluster that somebody holds."""
+    import ray
+
+    return gpus() - float(ray.available_resources().get("GPU", 0))
+
+
 def slots(of_gpus: float = 1) -> int:
     """How many engines the cluster has room for, each on so many GPUs, or on a core where there is no GPU."""
     return max(1, int(gpus() / (of_gpus or 1) or cpus()))

@@ -101,7 +101,7 @@ class Study(Settings):
     analysis: Analysis = Analysis()
     "What is made of the replies: margins, the first contrast, families. No part of any name; nothing is asked anew."
     budget: Budget | None = None
-    "What all endpoints together may cost; no limit if not given."
+    "What a run may cost in dollars and in GPU hours; no limit if not given."
     resources: Resources = Resources()
 
     @field_validator("only")

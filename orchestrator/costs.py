@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import filelock
 
-from . import settings_hosted
+from . import gpu_hours, settings_hosted
 from .config import Study
 from .errors import WarmthError
 from .settings import Endpoint
@@ -145,13 +145,19 @@ def refuse(store: Store) -> None:
     store.write_json({"refused": True}, FOLDER, "refused.json")
 
 
-def begin(store: Store) -> None:
-    """Forget what an earlier start of the run refused: its budget may have been raised."""
-    store.path(FOLDER, "refused.json").unlink(missing_ok=True)
+def begin(study: Study, store: Store) -> None:
+    """Forget what an earlier start of the run refused: its budget may have been raised.
+
+    Raises WarmthError if its GPU time is used up already.
+    """
+    for name in ("refused.json", gpu_hours.OVER):
+        store.path(FOLDER, name).unlink(missing_ok=True)
+    gpu_hours.check(study, store)
 
 
 def check(study: Study, store: Store) -> None:
     """Raises WarmthError where something was not done for the budget's sake, saying what was spent."""
+    gpu_hours.check(study, store)
     if store.has(FOLDER, "refused.json"):
         raise WarmthError(
             f"budget.usd: stopped, as ${cap(study):,.2f} may be passed; spent: {spoken(store) or 'nothing'}. "

@@ -201,9 +201,20 @@ class Estimate:
                 "api_cost_usd_by_endpoint": usd,
                 "memory": sizes.memory(self.study),
                 "does_not_fit": sizes.does_not_fit(self.study),
+                "over_budget": self._over_budget(sum(hours.values()), sum(usd.values())),
                 "assumed": {**asdict(ASSUMED), **asdict(self._assumed), "power": power.POWER, "alpha": power.ALPHA},
             }
         )
+
+    def _over_budget(self, hours: float, usd: float) -> list[str]:
+        """What is estimated above what the budget allows, a line each."""
+        budget = self.study.budget
+        limits = {"gpu_hours": (hours, budget and budget.gpu_hours), "usd": (usd, budget and budget.usd)}
+        return [
+            f"budget.{name} is {most:g}, and about {taken:,.1f} are needed: the run will stop there"
+            for name, (taken, most) in limits.items()
+            if most is not None and taken > most
+        ]
 
     def _tokens(self) -> dict[str, dict[str, float]]:
         stages = {

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from . import costs, models, signs, tables
-from .client import Client, RequestFailed, as_they_come
+from .client import RequestFailed, as_they_come
 from .errors import WarmthError
-from .paid import Paid, Purse
+from .paid import Own, Paid, Purse
 from .plan import HELD_OUT, Plan, Question, Subject, Unit
 from .settings_asking import Evaluation
 from .store import Store
@@ -91,7 +91,7 @@ class Asker:
         self._certificates = dict(certificates)
         purse = Purse(folder, costs.cap(plan.study))
         self._clients = {
-            model.name: Paid(model.hosted, "asking", purse, in_flight) if model.hosted else Client(url, None, in_flight)
+            model.name: Paid(model.hosted, "asking", purse, in_flight) if model.hosted else Own(url, purse, in_flight)
             for model in plan.study.models
         }
 

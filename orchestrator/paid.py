@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from . import costs
+from . import costs, gpu_hours
 from .client import Answer, Client, RequestFailed
 from .settings import SERVED, Endpoint
 from .settings_asking import Judge
@@ -23,7 +23,7 @@ LONGEST = 16384
 
 
 class OverBudget(RequestFailed):
-    """A call that was not made, as it could have cost more than is left of the budget."""
+    """A call that was not made, as it could have taken more than is left of the budget."""
 
 
 class Purse:
@@ -81,6 +81,24 @@ class Purse:
         self.closed = True
         costs.refuse(self._store)
 
+    def check_time(self) -> None:
+        """Raises OverBudget once the run has used up its GPU time: what is being answered still is, no more is asked."""
+        if gpu_hours.over(self._store):
+            raise OverBudget("not asked: budget.gpu_hours is used up")
+
+
+class Own(Client):
+    """The run's own endpoint: free, and asked as long as the budget's GPU time lasts."""
+
+    def __init__(self, url: str, purse: Purse, in_flight: int) -> None:
+        super().__init__(url, in_flight=in_flight)
+        self._purse = purse
+
+    async def chat(self, model: str, messages: list[dict[str, str]], **sampling: Any) -> Answer:
+        """One reply, as `Client.chat`. Raises OverBudget where there is no time left."""
+        self._purse.check_time()
+        return await super().chat(model, messages, **sampling)
+
 
 class Paid(Client):
     """A client that counts what its calls cost, and makes none that the budget has no room for."""
@@ -96,6 +114,7 @@ class Paid(Client):
         longest = (sum(len(each["content"].encode()) + 16 for each in messages), sampling.get("max_tokens") or LONGEST)
         most = price.usd(*longest) if price else 0.0
         async with self._turn:
+            self._purse.check_time()
             await self._room_for(most)
             spent = None
             try:
@@ -134,4 +153,4 @@ class Paid(Client):
 
 def client(endpoint: Endpoint | Judge, purpose: str, purse: Purse, in_flight: int, served: str = "") -> Client:
     """Who asks an endpoint; the run's own is at `served`, and free."""
-    return Client(served, in_flight=in_flight) if endpoint.url == SERVED else Paid(endpoint, purpose, purse, in_flight)
+    return Own(served, purse, in_flight) if endpoint.url == SERVED else Paid(endpoint, purpose, purse, in_flight)

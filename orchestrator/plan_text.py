@@ -29,6 +29,7 @@ def lines(figures: Figures) -> list[str]:
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
     shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
     shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
+    shown += [f"{'over budget':<12} {line}" for line in figures["over_budget"]]
     shown += [f"{'left out':<12} {line}" for line in figures["questions_left_out"]]
     shown += [f"{'left out':<12} {name}: {why}" for name, why in figures.get("left_out", {}).items()]
     shown += [f"{'not ready':<12} {line}" for line in figures.get("problems", ())]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, frames, labels, restyle, serve_about
+from . import cluster, costs, endpoint, frames, gpu_hours, labels, restyle, serve_about
 from .config import Study
 from .errors import WarmthError
 from .filing import file_study
@@ -79,8 +79,8 @@ class Run:
     def _working(self) -> Iterator[Stages]:
         """Ray for the length of a block, where keys are at hand; what endpoints were paid is said at the end."""
         keys = costs.keys(self.study)
-        costs.begin(self.store)
-        with cluster.running(self.study.resources):
+        costs.begin(self.study, self.store)
+        with cluster.running(self.study.resources), gpu_hours.counted(self.study, self.store):
             yield Stages(self.plan, self.store, self.display, keys)
         if spent := costs.spoken(self.store):
             self.display.say(f"endpoints were paid: {spent}")

@@ -1,9 +1,9 @@
 """Settings of models that others host: how one is reached and tuned, what that costs, and what may be spent."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import InitErrorDetails
 
 from .settings import SERVED, Endpoint, Settings, Several, mistake
@@ -27,10 +27,18 @@ class Hosted(Endpoint):
 
 
 class Budget(Settings):
-    """What all endpoints together may cost."""
+    """What a run may take, in all its starts together. It stops there; a higher one goes on with it."""
 
-    usd: PositiveFloat
-    "A run stops before it has spent more dollars than this, in all its starts together."
+    usd: PositiveFloat | None = None
+    "A run stops before it has paid endpoints more dollars than this."
+    gpu_hours: PositiveFloat | None = None
+    "A run stops when its trials and engines have held GPUs for so long; what is being asked then is still answered."
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.usd is None and self.gpu_hours is None:
+            raise ValueError("a budget limits something: set usd, gpu_hours or both, or leave it out")
+        return self
 
 
 def endpoints(study: "Study", served: bool = False) -> "Iterator[tuple[tuple[str | int, ...], Endpoint | Judge]]":
@@ -56,7 +64,7 @@ def priced(endpoint: "Endpoint | Judge") -> bool:
 
 def mistakes(study: "Study") -> Iterator[InitErrorDetails]:
     """What settings of hosted models and of the budget say together that cannot be."""
-    for where, endpoint in endpoints(study) if study.budget else ():
+    for where, endpoint in endpoints(study) if study.budget and study.budget.usd else ():
         if not priced(endpoint):
             yield mistake("there is a budget, but not what this costs; set usd_in and usd_out (per million)", *where)
     for place, model in enumerate(study.models):
@@ -71,7 +79,7 @@ def mistakes(study: "Study") -> Iterator[InitErrorDetails]:
 
 
 def _training_mistakes(study: "Study", hosted: Hosted, *where: str | int) -> Iterator[InitErrorDetails]:
-    if study.budget and hosted.api_key_env and not hosted.usd_training:
+    if study.budget and study.budget.usd and hosted.api_key_env and not hosted.usd_training:
         yield mistake("there is a budget, but not what training costs; set usd_training (per million)", *where)
     if not hosted.checkpoints and not any(epoch == int(epoch) for epoch in study.training.checkpoints):
         yield mistake("jobs keep whole epochs only, and training.checkpoints has none; set checkpoints here", *where)

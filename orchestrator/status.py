@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import config, costs, holder, rewritten, trials
+from . import config, costs, gpu_hours, holder, rewritten, trials
 from .holder import Holder
 from .plan import Plan, Trial
 from .progress import PLACE
@@ -69,6 +69,9 @@ class Status:
     "Subjects whose warmth is measured, of how many."
     spent: Mapping[str, Cost] = field(default_factory=dict)
     budget: float | None = None
+    gpu_hours: Mapping[str, float] = field(default_factory=dict)
+    "Hours of one GPU that were held so far, by stage."
+    budget_gpu_hours: float | None = None
     reported: bool = False
 
     @property
@@ -105,6 +108,8 @@ def look(folder: str | Path) -> Status:
         warmth=_measured(plan, store) if plan else (0, 0),
         spent=costs.by_purpose(store),
         budget=costs.cap(plan.study) if plan else None,
+        gpu_hours=gpu_hours.spent(store),
+        budget_gpu_hours=gpu_hours.cap(plan.study) if plan else None,
         reported=store.has("report", "index.html"),
     )
 

@@ -109,9 +109,23 @@ def _rest(found: Status) -> Iterator[str]:
         f"{name} {'of unknown price' if cost.usd is None else f'${cost.usd:,.2f}'} ({cost.calls:,} calls)"
         for name, cost in found.spent.items()
     ]
-    limit = "" if found.budget is None else f"; the budget is ${found.budget:,.2f}"
+    limit = ""
+    if found.budget is not None:
+        left = max(0, found.budget - sum(cost.usd or 0 for cost in found.spent.values()))
+        limit = f"; ${left:,.2f} of ${found.budget:,.2f} are left"
     yield f"Endpoints were paid: {', '.join(paid) or 'nothing'}{limit}"
+    if found.gpu_hours or found.budget_gpu_hours:
+        yield f"GPU hours: {_gpu_hours(found)}"
     yield f"Report: {found.run}/report/index.html" if found.reported else "No report yet"
+
+
+def _gpu_hours(found: Status) -> str:
+    held = sum(found.gpu_hours.values())
+    by = ", ".join(f"{stage} {hours:,.2f}" for stage, hours in found.gpu_hours.items())
+    told = f"{held:,.2f} ({by})" if by else "none yet"
+    if found.budget_gpu_hours is None:
+        return told
+    return f"{told}; {max(0, found.budget_gpu_hours - held):,.2f} of {found.budget_gpu_hours:g} are left"
 
 
 def _table(*heads: tuple[str, Any]) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray import tune
 
-from . import attest_reference, cluster, models, placement, rewritten, sizes, trials
+from . import attest_reference, cluster, gpu_hours, models, placement, rewritten, sizes, trials
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan, Trial
@@ -40,6 +40,7 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Cal
                 storage_path=str(scratch),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 callbacks=[_Watcher(on_checkpoint)],
+                stop=_OutOfTime(folder),
                 verbose=0,
             ),
         )
@@ -83,6 +84,19 @@ class _Watcher(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
         if "name" in result:
             self._on_checkpoint(f"{result['name']} loss {result['loss']:.3f}")
+
+
+class _OutOfTime(tune.Stopper):
+    """Stops all trials once the budget's GPU time is used up; each goes on from its last checkpoint another time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Store(folder)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        return False
+
+    def stop_all(self) -> bool:
+        return gpu_hours.over(self._store)
 
 
 def _deaf(_: str) -> None:
