@@ -209,7 +209,7 @@ class Estimate:
     def _over_budget(self, hours: float, usd: float) -> list[str]:
         """What is estimated above what the budget allows, a line each."""
         budget = self.study.budget
-        limits = {"gpu_hours": (hours, budget and budget.gpu_hours), "usd": (usd, budget and budget.usd)}
+        limits = {"gpu_hours": (hours, budget.gpu_hours), "usd": (usd, budget.usd)} if budget else {}
         return [
             f"budget.{name} is {most:g}, and about {taken:,.1f} are needed: the run will stop there"
             for name, (taken, most) in limits.items()

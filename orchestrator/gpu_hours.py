@@ -1,9 +1,9 @@
 """GPU time that a run holds, by stage: counted while it works, and stopped at the budget's.
 
-What Ray has lent out of the cluster's GPUs is looked at every few seconds: trials, engines, judges and rewriters that the
-run serves, whoever of them holds it. What others held when the run began is not counted. Where there is no GPU, those
-that the study describes (`resources.gpus`) count as held for as long as the run works. Each start of a run has a file
-of its own in `costs/`.
+What Ray has lent out of the cluster's GPUs is looked at every few seconds, whoever holds it: trials, engines, and what
+else the run serves. What others held when the run began is not counted. Where there is no GPU, those that the
+study describes (`resources.gpus`) count as held for as long as the run works. Each start of a run has a file of its own
+in `costs/`.
 """
 
 import contextlib
@@ -52,8 +52,8 @@ def check(study: Study, store: Store) -> None:
     if limit is not None and sum(taken.values()) >= limit:
         by = ", ".join(f"{stage} {hours:,.2f}" for stage, hours in taken.items())
         raise WarmthError(
-            f"budget.gpu_hours: stopped, as {limit:g} GPU hours are used up ({by}). What came is kept, and trials go on "
-            "from their last checkpoints: raise budget.gpu_hours and run again"
+            f"budget.gpu_hours: stopped, as {limit:g} GPU hours are used up ({by}). What came is kept, and trials go on"
+            " from their last checkpoints: raise budget.gpu_hours and run again"
         )
 
 

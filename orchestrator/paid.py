@@ -82,7 +82,7 @@ class Purse:
         costs.refuse(self._store)
 
     def check_time(self) -> None:
-        """Raises OverBudget once the run has used up its GPU time: what is being answered still is, no more is asked."""
+        """Raises OverBudget once the run has used up its GPU time: what is being answered still is."""
         if gpu_hours.over(self._store):
             raise OverBudget("not asked: budget.gpu_hours is used up")
 
@@ -94,10 +94,10 @@ class Own(Client):
         super().__init__(url, in_flight=in_flight)
         self._purse = purse
 
-    async def chat(self, model: str, messages: list[dict[str, str]], **sampling: Any) -> Answer:
-        """One reply, as `Client.chat`. Raises OverBudget where there is no time left."""
+    async def attempt(self, method: str, path: str, **what: Any) -> Any:
+        """One request, as `Client.attempt`. Raises OverBudget where no time is left, however long it has waited."""
         self._purse.check_time()
-        return await super().chat(model, messages, **sampling)
+        return await super().attempt(method, path, **what)
 
 
 class Paid(Client):

@@ -111,7 +111,7 @@ def test_a_budget_that_is_raised_is_gone_on_with(provider: Provider, tmp_path: P
     poor, rich = (study(provider, tmp_path, budget={"usd": usd}) for usd in (0.01, 1))
     for of in (poor, rich):
         plan, store = of.plan(), Store(of.folder)
-        costs.begin(store)
+        costs.begin(of, store)
         asyncio.run(asked(plan, store))
         waiting = len(evaluate.missing(plan, store, plan.units[0], Left(plan, store).served()[plan.subjects[0].name]))
         errors = [row.error for row in store.read_rows(Reply, *evaluate.place(plan.units[0])) if row.error]
@@ -128,7 +128,7 @@ def test_a_job_that_the_budget_has_no_room_for_is_not_begun(provider: Provider, 
     for usd, jobs in ((0.001, 0), (1, 1)):
         of = study(provider, tmp_path, budget={"usd": usd})
         plan, store = of.plan(), Store(of.folder)
-        costs.begin(store)
+        costs.begin(of, store)
         file_study(plan, store, {})
         Stages(Plan(of), Store(of.folder.absolute()), Display(), {}).rewrite()
         tuning = Tuning(plan, plan.trials, store)
