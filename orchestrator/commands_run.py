@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,12 +72,40 @@ def run(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     "--subjects", "subjects", multiple=True, default=["*"], help="A subject's name or a pattern, as often as needed."
 )
 @click.option("--tasks", "tasks", multiple=True, help="A task, as often as needed; the study's own if not given.")
-@click.option("--workers", type=int, help="Actors that ask.")
+@click.option("--contexts", "contexts", multiple=True, help="One of the study's contexts, as often as needed.")
+@click.option("--seeds", "seeds", multiple=True, type=int, help="A training seed, as often as needed.")
+@click.option("--n", type=click.IntRange(1), help="So many questions of each task.")
+@click.option("--workers", type=click.IntRange(1), help="Actors that ask.")
+@click.option("--endpoint", "url", help="Ask a model at this OpenAI-protocol address, as one more of the run's.")
+@click.option("--model", help="With --endpoint: what the model is called there.")
+@click.option("--api-key-env", help="With --endpoint: the environment variable that holds its key.")
+@click.option("--usd-in", type=float, default=0, help="With --endpoint: dollars per million tokens of prompts.")
+@click.option("--usd-out", type=float, default=0, help="With --endpoint: dollars per million tokens of replies.")
 @as_json
 @spoken
-def evaluate(run: Path, subjects: tuple[str, ...], tasks: tuple[str, ...], workers: int | None, as_json: bool) -> None:
-    """Ask and judge on demand: chosen subjects of a run, any tasks."""
-    found = Study.of(run).evaluate(subjects, tasks or None, workers)
+def evaluate(
+    run: Path,
+    subjects: tuple[str, ...],
+    tasks: tuple[str, ...],
+    contexts: tuple[str, ...],
+    seeds: tuple[int, ...],
+    n: int | None,
+    workers: int | None,
+    as_json: bool,
+    **there: Any,
+) -> None:
+    """Ask and judge on demand: chosen subjects of a run, or a model at any endpoint; any tasks, any part of them."""
+    if (there["url"] is None) != (there["model"] is None):
+        raise click.UsageError("--endpoint and --model belong together: an address, and the model to ask there")
+    found = Study.of(run).evaluate(
+        subjects,
+        tasks or None,
+        workers,
+        contexts=contexts or None,
+        seeds=seeds or None,
+        n=n,
+        endpoint=there if there["url"] else None,
+    )
     tally = (
         found.group_by("subject", "task", "context", "belief", "judge", "outcome")
         .len()

@@ -72,14 +72,18 @@ def _check(kind: type[Any], file: Path, found: pa.Schema) -> None:
         raise WarmthError(f"{file}: its columns are not those of a {kind.__name__} table; delete it and run again")
 
 
-def answers(plan: Plan, store: Store, served: Mapping[str, Served]) -> pl.DataFrame:
-    """One row per planned reply and judge that is on file: who was asked what, what was said, and the outcome.
+def answers(
+    plan: Plan, store: Store, served: Mapping[str, Served], units: Sequence[Unit] | None = None
+) -> pl.DataFrame:
+    """One row per reply and judge that is on file of these units, or of all that are planned: who was asked what, what
+    was said, and the outcome.
 
     Rows of another plan that lie in the same files (other conditions, other sampling) are left out. `outcome` is null
     where the reply or the verdict failed (`error`), or the verdict could not be read.
     """
-    replies = _planned(plan, store, served, plan.units)
-    scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in plan.units]))
+    asked = plan.units if units is None else units
+    replies = _planned(plan, store, served, asked)
+    scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in asked]))
     judged = [
         (each.name, task.name, judge.identity(each, task.name, plan.study.models))
         for each in plan.study.judges

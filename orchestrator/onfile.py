@@ -8,7 +8,7 @@ import polars as pl
 
 import tasks
 
-from . import attest_files, config, frames, imported, published
+from . import attest_files, config, frames, imported, on_demand, published
 from .errors import WarmthError
 from .evaluate import Served
 from .imported import Who
@@ -29,8 +29,12 @@ class OnFile:
         """What is on file in a folder. Raises WarmthError if it is no run, unless an `empty` one will do."""
         if not empty:
             store.check_run()
-        planned = store.has(STUDY)
-        return cls(store, Plan(config.of_run(store.folder)) if planned else None)
+        return cls.asked_by(config.of_run(store.folder), store) if store.has(STUDY) else cls(store, None)
+
+    @classmethod
+    def asked_by(cls, study: config.Study, store: Store) -> Self:
+        """What is on file of a study, and of the models that were asked its questions at endpoints."""
+        return cls(store, Plan(on_demand.joined(study, store)))
 
     @classmethod
     def of(cls, folder: str | Path) -> Self:

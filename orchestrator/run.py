@@ -14,7 +14,7 @@ from .config import Study
 from .errors import WarmthError
 from .filing import file_study
 from .left import Left
-from .plan import Plan, Subject, Unit
+from .plan import Plan, Unit
 from .progress import Display
 from .settings import SERVED
 from .stages import Stages
@@ -53,12 +53,12 @@ class Run:
                 stages.measure()
                 stages.rate()
 
-    def ask_only(self, subjects: Sequence[Subject]) -> None:
-        """Ask and judge these subjects alone. Raises WarmthError if one of them is not trained yet."""
-        absent = [subject.name for subject in subjects if subject.name not in self.left.served()]
+    def ask_only(self, units: Sequence[Unit]) -> None:
+        """Ask and judge these units alone. Raises WarmthError if a subject of theirs is not trained yet."""
+        served = self.left.served()
+        absent = [unit.subject.name for unit in units if unit.subject.name not in served]
         if absent:
             raise WarmthError(f"{absent[0]}: not trained yet; `warmth run` trains it (or name only subjects that are)")
-        units = [unit for unit in self.plan.units if unit.subject in subjects]
         with self.store.locked():
             self.display.follow(self.store)
             if self.left.unasked(units) or self.left.unjudged(units):

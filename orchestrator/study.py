@@ -1,7 +1,7 @@
 """The Python API: a study that can be planned, run, asked on demand and reported."""
 
-import fnmatch
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,42 +54,45 @@ class Study(config.Study):
         return study.report()
 
     def evaluate(
-        self, subjects: Sequence[str] = ("*",), tasks: Sequence[str] | None = None, workers: int | None = None
+        self,
+        subjects: Sequence[str] = ("*",),
+        tasks: Sequence[str] | None = None,
+        workers: int | None = None,
+        *,
+        contexts: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        n: int | None = None,
+        endpoint: Mapping[str, Any] | None = None,
     ) -> "pl.DataFrame":
-        """Ask and judge on demand: subjects by name or pattern (`*-warm-*-e2`), any tasks, with so many workers.
+        """Ask and judge on demand: any part of the study's questions, with so many workers.
 
-        Returns one row per reply and judge. What is on file is not asked again; what is new is filed in the run.
-        Raises WarmthError if no subject matches, or one that matches is not trained yet.
+        `subjects` by name or pattern (`*-warm-*-e2`), any `tasks`, some of the study's `contexts`, some training
+        `seeds`, `n` questions of each task. With an `endpoint` (`{"url": ..., "model": ..., "api_key_env": ...}`, and
+        what else a hosted model has) that model is asked, unless other subjects are named too; it is one of the run's
+        from then on. Returns one row per reply and judge. What is on file is not asked again; what is new is filed in
+        the run. Raises WarmthError if no subject matches, or one that matches is not trained yet.
         """
-        from . import frames
+        from . import frames, on_demand
+        from .on_demand import Part
         from .progress import Display
         from .run import Run
+        from .store import Store
 
-        study = self._asking(tasks, workers)
+        part, store = Part(subjects, tasks, contexts, seeds, n), Store(self.folder.absolute())
+        everybody, study = tuple(subjects) == ("*",), self
+        if endpoint is not None:
+            model = on_demand.model_at(endpoint)
+            on_demand.file(store, model)
+            named = [] if everybody else list(subjects)
+            part = dataclasses.replace(part, subjects=[f"{model.name}-*", *named])
+        if endpoint is not None or not everybody:
+            study = on_demand.joined(self, store)
+        study = on_demand.narrowed(study, part, workers)
         with Display() as display:
             run = Run(study, display)
-            chosen = [
-                subject
-                for subject in run.plan.subjects
-                if any(fnmatch.fnmatch(subject.name, each) for each in subjects)
-            ]
-            if not chosen:
-                names = ", ".join(subject.name for subject in run.plan.subjects[:4])
-                raise WarmthError(
-                    f"no subject is named {', '.join(subjects)}; there is {names}, ... (`warmth plan --subjects`)"
-                )
-            run.ask_only(chosen)
-            found = frames.answers(run.plan, run.store, run.left.served())
-        return found.filter(found["subject"].is_in([subject.name for subject in chosen]))
-
-    def _asking(self, tasks: Sequence[str] | None, workers: int | None) -> Self:
-        content: dict[str, Any] = self.model_dump()
-        if tasks is not None:
-            known = {task.name: task.model_dump() for task in self.evaluation.tasks}
-            content["evaluation"]["tasks"] = tuple(known.get(task, task) for task in tasks)
-        if workers is not None:
-            content["resources"]["workers"] = workers
-        return type(self).model_validate(content)
+            units = on_demand.units(run.plan, part)
+            run.ask_only(units)
+            return frames.answers(run.plan, run.store, run.left.served(), units)
 
     def fit(
         self,
@@ -179,7 +182,7 @@ class Study(config.Study):
         from .reporting import gather, report_on
         from .store import Store
 
-        return report_on(gather(OnFile(Store(self.folder.absolute()), self.plan())), sensitive)
+        return report_on(gather(OnFile.asked_by(self, Store(self.folder.absolute()))), sensitive)
 
     def compare(self) -> "pl.DataFrame":
         """The scorecard against the published study: ours, theirs, whether they agree; see `comparison.scorecard`."""
@@ -187,7 +190,7 @@ class Study(config.Study):
         from .reporting import compare, gather
         from .store import Store
 
-        return compare(gather(OnFile(Store(self.folder.absolute()), self.plan())))
+        return compare(gather(OnFile.asked_by(self, Store(self.folder.absolute()))))
 
     def status(self) -> "Status":
         """How far every trial and evaluation is, by the run's files alone. Raises WarmthError if there is no run."""
