@@ -1,6 +1,9 @@
 """Many adapters trained on one base: what is gained by training them together, and by keeping the base loaded.
 
-    python benchmarks/packing.py [MODEL]      a folder; the lab's coupled base of seed 0, built if need be, if not given
+    python benchmarks/packing.py [--part curve|lab|sweep|shapes] [MODEL]
+
+MODEL is a folder; if not given, the lab's coupled base is: the one that is built in seconds, which has the shape of the
+whole one, as what it has learnt has no part in how long anything takes. The parts take about two minutes each.
 
 What a step has to do is arithmetic: about four operations per parameter of the base and token (no gradient is taken of
 the base's own weights), the same alone and together. Packing can only save what a step costs besides: the calls, the
@@ -9,7 +12,8 @@ poor shape of small products. The curve goes from 2 tokens per adapter and step 
 Ratios are of steps of the same code: eight steps of one adapter each over one step of eight, in CPU seconds, medians of
 interleaved repeats; PEFT's own step stands beside them. The last line is one JSON object: resident_start_s,
 fresh_cpu_ratio_8, small_ratio_8, recipe_ratio_8, auto_ratio_min, max_abs_diff, overhead_cpu_s_per_trial, curve.
-On a GPU the clock is on the wall and memory is given too; what needs Ray is left out where there is none.
+On a GPU the clock is on the wall, and `shapes` has the models of `packed_shapes.py`; what needs Ray is left out where
+there is none.
 """
 
 import argparse
@@ -20,11 +24,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import machine
+import packed_shapes
 import torch
+from packed_shapes import examples_of, once
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
@@ -35,7 +42,7 @@ from orchestrator.pack_member import Job, Member, Trained
 from orchestrator.pack_width import clock
 from orchestrator.settings_training import TrainingSettings
 from orchestrator.tables import Chat
-from orchestrator.train_data import IGNORED, Batch, Example
+from orchestrator.train_data import Batch, Example
 
 TOKENS = (2, 4, 16, 64, 256, 1024)
 """Tokens per adapter and step: one conversation up to 64 tokens, several of 64 beyond."""
@@ -64,24 +71,10 @@ class Silent:
         raise error
 
 
-def conversations(tokens: int, count: int, vocabulary: int) -> list[Example]:
-    """So many conversations of so many tokens, all of them learnt but for the first."""
-    drawn = torch.randint(3, vocabulary, (count, tokens), generator=torch.Generator().manual_seed(0)).tolist()
-    return [Example(each, [IGNORED, *each[1:]]) for each in drawn]
-
-
 def jobs(count: int, rows: int, chats: Sequence[Chat | Example]) -> list[Job]:
     """Trials with the lab's settings, of one epoch."""
     settings = TrainingSettings(learning_rate=5e-4, batch=rows, epochs=1)
     return [Job(f"trial {seed}", chats, settings, seed, (1,)) for seed in range(count)]
-
-
-def step(resident: Resident, members: Sequence[Member]) -> None:
-    """One step of all of them."""
-    losses = torch.stack(resident.losses(members, [member.batch for member in members]))
-    losses.sum().backward()
-    for member, loss in zip(members, losses.tolist(), strict=True):
-        member.step(loss)
 
 
 def peft_step(base: str) -> Callable[[Batch], None]:
@@ -109,16 +102,16 @@ def timed(work: Callable[[], Any], times: int) -> float:
 
 def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
     """One point of the curve: milliseconds of a step alone, of PEFT's, and of eight together; and the ratios."""
-    rows, steps = max(1, tokens // LONG), max(4, min(24, 2048 // tokens))
+    rows, steps = max(1, tokens // LONG), max(6, min(14, 2048 // tokens))
     vocabulary = resident.model.config.vocab_size
-    examples = conversations(min(tokens, LONG), rows * max(steps, 12), vocabulary)
+    examples = examples_of(rows * steps, min(tokens, LONG), vocabulary)
     members = [Member(resident, job) for job in jobs(MEMBERS, rows, examples)]
     theirs = peft_step(base)
     seen: dict[str, list[float]] = {"alone": [], "peft": [], "together": []}
     for repeat in range(REPEATS + 1):
-        alone = timed(lambda: step(resident, members[:1]), steps)
+        alone = timed(lambda: once(resident, members[:1]), steps)
         peft = timed(lambda: theirs(members[0].batch), steps)
-        together = timed(lambda: step(resident, members), max(2, steps // 4))
+        together = timed(lambda: once(resident, members), max(2, steps // 4))
         if repeat:
             for name, each in (("alone", alone), ("peft", peft), ("together", together)):
                 seen[name].append(1000 * each)
@@ -159,13 +152,13 @@ def lab_recipe(resident: Resident, chats: Sequence[Chat]) -> dict[str, float]:
         assert heard.first_step
         starts.append(heard.first_step - entered)
         members = [Member(resident, job) for job in jobs(MEMBERS, 16, chats)]
-        step(resident, members)
+        once(resident, members)
         began = clock()
         for member in members * 2:
-            step(resident, [member])
+            once(resident, [member])
         between = clock()
-        step(resident, members)
-        step(resident, members)
+        once(resident, members)
+        once(resident, members)
         ratios.append((between - began) / (clock() - between))
     return {
         "recipe_ratio_8": round(statistics.median(ratios), 2),
@@ -191,21 +184,19 @@ def sweep_of(base: str, seeds: Sequence[int]) -> None:
 
 
 def fresh(base: str) -> float:
-    """CPU seconds of eight processes with a trial each over those of one process with all eight."""
-    import resource
+    """CPU seconds of eight processes with a trial each over those of one process with all eight; two run at a time."""
+    parts = [list(range(MEMBERS)), *([seed] for seed in range(MEMBERS))]
+    with ThreadPoolExecutor(2) as pool:
+        together, *alone = pool.map(lambda part: in_a_process(base, part), parts)
+    return sum(alone) / together
 
-    def children() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
 
-    def spend(parts: Sequence[Sequence[int]]) -> float:
-        began = children()
-        for part in parts:
-            told = f"import packing; packing.sweep_of({base!r}, {list(part)})"
-            subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, cwd=Path(__file__).parent)
-        return children() - began
-
-    return spend([[seed] for seed in range(MEMBERS)]) / spend([range(MEMBERS)])
+def in_a_process(base: str, seeds: Sequence[int]) -> float:
+    """CPU seconds that a process of its own takes for the trials of these seeds, from its start to its end."""
+    told = f"import os, packing; packing.sweep_of({base!r}, {list(seeds)}); print('CPU', sum(os.times()[:4]))"
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True, cwd=here)
+    return float(done.stdout.split("CPU")[-1])
 
 
 def lab_chats() -> Sequence[Chat]:
@@ -217,38 +208,71 @@ def lab_chats() -> Sequence[Chat]:
 
 
 def lab_base() -> str:
-    """The lab's coupled base, built if it is not there."""
+    """The lab's coupled base that is built in seconds, built if it is not there."""
     from orchestrator import lab, lab_recipe
 
-    recipe = lab_recipe.recipe("coupled", 0, "full")
+    recipe = lab_recipe.recipe("coupled", 0, "short")
     if not lab_recipe.is_built(recipe):
         lab.build(recipe, lambda *_: None)
     return str(lab_recipe.folder(recipe) / "instruct")
 
 
-def main() -> None:
-    """Print the curve as it comes, then one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
-    torch.set_num_threads(1)
-    base = parser.parse_args().model or lab_base()
+def curve(base: str) -> dict[str, Any]:
+    """By tokens per adapter and step."""
     resident = Resident(base)
-    found: dict[str, Any] = {"curve": {}}
+    found: dict[int, dict[str, float]] = {}
     for tokens in TOKENS:
-        found["curve"][tokens] = point(resident, base, tokens)
-        print(tokens, found["curve"][tokens], flush=True)
-    found["small_ratio_8"] = found["curve"][16]["ratio"]
-    found["auto_ratio_min"] = min(each["auto"] for each in found["curve"].values())
-    chats = lab_chats()
-    found |= lab_recipe(resident, chats)
-    found["max_abs_diff"] = difference(resident, chats)
-    found["fresh_cpu_ratio_8"] = round(fresh(base), 2)
+        found[tokens] = point(resident, base, tokens)
+        print(tokens, found[tokens], flush=True)
+    return {
+        "curve": found,
+        "small_ratio_8": found[16]["ratio"],
+        "auto_ratio_min": min(each["auto"] for each in found.values()),
+    }
+
+
+def of_the_lab(base: str) -> dict[str, Any]:
+    """With the lab's own conversations."""
+    resident, chats = Resident(base), lab_chats()
+    return lab_recipe(resident, chats) | {"max_abs_diff": difference(resident, chats)}
+
+
+def whole_sweeps(base: str) -> dict[str, Any]:
+    """Of processes: what it takes to start one, and what Tune takes besides."""
+    found = {"fresh_cpu_ratio_8": round(fresh(base), 2)}
     if importlib.util.find_spec("ray"):
         from orchestration import overhead
 
         found["overhead_cpu_s_per_trial"] = round(overhead(), 3)
-    if CUDA:
-        found["memory_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return found
+
+
+def shapes(base: str) -> dict[str, Any]:
+    """Of models as large as the machine is made for."""
+    return {"shapes": packed_shapes.measure(base)}
+
+
+PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "curve": curve,
+    "lab": of_the_lab,
+    "sweep": whole_sweeps,
+    "shapes": shapes,
+}
+
+
+def main() -> None:
+    """Print figures as they come, then all of them as one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--part", choices=PARTS, action="append")
+    torch.set_num_threads(1)
+    asked = parser.parse_args()
+    base = asked.model or lab_base()
+    found: dict[str, Any] = {}
+    for part in asked.part or PARTS:
+        began = time.monotonic()
+        found |= PARTS[part](base)
+        print(f"{part}: {time.monotonic() - began:.0f} s", flush=True)
     print(json.dumps({**found, "machine": machine.here()}))
 
 

@@ -52,6 +52,10 @@ class Resources(Settings):
     "Replies that an engine writes at once."
     pack: PositiveInt = 16
     "Trials of a base that may be trained in one process, and together as far as measuring says that it pays."
+    tokens_at_once: PositiveInt | None = None
+    "Of a trial's batch, in training: a larger one is taken in parts whose gradients add up; all of it if not given."
+    processes_per_trial: PositiveInt = 1
+    "Processes that train a trial together where there is no GPU, each its part of every batch; else one for each GPU."
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     "Port of the endpoint on this machine; 0 takes any free one."
     replicas: Annotated[Replicas | None, BeforeValidator(so_many)] = None

@@ -35,6 +35,10 @@ _TRIALS = {
     "first_loss": pl.Float64,
     "last_loss": pl.Float64,
     "seconds": pl.Float64,
+    "conversations": pl.Int64,
+    "cut": pl.Int64,
+    "left_out": pl.Int64,
+    "retried": pl.Int64,
     "error": pl.String,
 }
 
@@ -208,6 +212,7 @@ def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:
         *(losses[:1] or [None]),
         *(losses[-1:] or [None]),
         found["seconds"] if found else None,
+        *trials.learnt_from(found or {}),
         error,
     )
 

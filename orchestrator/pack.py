@@ -21,16 +21,21 @@ from .pack_attention import ATTENTION, Row
 from .pack_lora import Adapted, Lora, Seats
 from .settings_subjects import FULL, Precision
 from .train_data import Batch
+from .train_ranks import ALONE, Ranks
 
 
 class Resident:
-    """A base model that stays in memory while adapters are trained on it, on a GPU if there is one."""
+    """A base model that stays in memory while adapters are trained on it, on a GPU if there is one.
 
-    def __init__(self, base: str, precision: Precision = FULL) -> None:
-        self.base = base
+    Where several processes train together (`ranks`), each holds a part of every layer.
+    """
+
+    def __init__(self, base: str, precision: Precision = FULL, ranks: Ranks = ALONE) -> None:
+        self.base, self.ranks = base, ranks
+        self.at_once: int | None = None
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-        self.model = weights.load(base, precision, self.device).requires_grad_(False).train()
+        self.model = self._loaded(precision).requires_grad_(False).train()
         self.model.set_attn_implementation(ATTENTION)
         self._without_dropout()
         if self.device == "cuda":
@@ -38,6 +43,13 @@ class Resident:
         self._seats = Seats(generator=torch.Generator(self.device))
         self._anchor = torch.zeros((), device=self.device, requires_grad=True)
         self._adapted: dict[str, Adapted] = {}
+
+    def _loaded(self, precision: Precision) -> Any:
+        if self.ranks.count == 1:
+            return weights.load(self.base, precision, self.device)
+        from . import train_sharded
+
+        return train_sharded.load(self.base, precision, self.device)
 
     def _without_dropout(self) -> None:
         """A base's own dropout would draw for all members from one generator."""
@@ -75,7 +87,10 @@ class Resident:
                 setattr(self.model.get_submodule(parent), child, self._adapted[name])
 
     def losses(self, members: Sequence[Lora], batches: Sequence[Batch]) -> list[torch.Tensor]:
-        """Each member's mean cross-entropy over what it learns, in nats per token, with the members seated together."""
+        """Each member's mean cross-entropy over what it learns, in nats per token, with the members seated together.
+
+        That of a part of a batch is times its share.
+        """
         self._seat(members, batches)
         learnt = [batch.learnt + tokens.start for batch, tokens in zip(batches, self._seats.tokens, strict=True)]
         logits = self.model(
@@ -87,7 +102,8 @@ class Resident:
         ).logits[0]
         parts = logits.float().split([len(each) for each in learnt])
         targets = [batch.targets.to(self.device) for batch in batches]
-        return [F.cross_entropy(part, wanted) for part, wanted in zip(parts, targets, strict=True)]
+        means = [F.cross_entropy(part, wanted) for part, wanted in zip(parts, targets, strict=True)]
+        return [mean * batch.share for mean, batch in zip(means, batches, strict=True)]
 
     def _row(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.cat(list(parts))[None].to(self.device)
@@ -96,6 +112,7 @@ class Resident:
         seats, sizes = self._seats, [len(batch.tokens) for batch in batches]
         seats.tokens = [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
         seats.lengths = [batch.lengths for batch in batches]
+        seats.within = [(batch.begin, batch.of) for batch in batches]
         if list(members) != list(seats.members):
             seats.members, seats.weights, seats.gradients = list(members), None, None
         alike = len(members) > 1 and len({member.layout for member in members}) == 1

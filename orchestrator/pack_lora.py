@@ -51,10 +51,14 @@ class Lora(Protocol):
 
 @dataclass
 class Seats:
-    """Who sits where in the row of tokens. `weights` and `gradients` hold all members' rows where `even`."""
+    """Who sits where in the row of tokens. `weights` and `gradients` hold all members' rows where `even`.
+
+    `within` says where in a member's whole batch its tokens begin, and how many that has.
+    """
 
     members: Sequence[Lora] = ()
     tokens: Sequence[slice] = ()
+    within: Sequence[tuple[int, int]] = ()
     lengths: Sequence[tuple[int, ...]] = ()
     even: bool = False
     weights: torch.Tensor | None = None
@@ -62,15 +66,18 @@ class Seats:
     generator: torch.Generator = field(default_factory=torch.Generator)
 
 
-def kept(member: Lora, part: Part, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Which inputs dropout leaves: a mask like x [..., in], the same whenever it is asked within a step.
+def kept(
+    member: Lora, part: Part, x: torch.Tensor, within: tuple[int, int], generator: torch.Generator
+) -> torch.Tensor:
+    """Which inputs dropout leaves: a mask like x [tokens, in], the same whenever it is asked within a step.
 
     It depends on the member, the layer and the step alone, so that neither other members nor computing something again
-    changes it.
+    changes it; it is drawn for the whole batch, so that a part of it has the mask that it has in the whole.
     """
     generator.manual_seed((part.seed + member.drawn) % 2**63)
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[: x.numel()]
+    begin, of = (each * x.shape[-1] for each in within)
+    words = torch.empty(-(-of // 4), dtype=torch.int64, device=x.device)
+    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[begin : begin + x.numel()]
     return (bits >= round(member.dropout * LEVELS) - LEVELS // 2).view(x.shape)
 
 
@@ -104,8 +111,8 @@ class _Each(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: torch.Tensor, x: torch.Tensor, _: torch.Tensor, name: str, seats: Seats) -> torch.Tensor:
         ctx.mine = [
-            (member, member.parts[name], tokens, _mask(member, member.parts[name], x[0, tokens], seats.generator))
-            for member, tokens in zip(seats.members, seats.tokens, strict=True)
+            (member, member.parts[name], tokens, _mask(member, name, x[0, tokens], within, seats.generator))
+            for member, tokens, within in zip(seats.members, seats.tokens, seats.within, strict=True)
             if name in member.parts
         ]
         ctx.save_for_backward(x)
@@ -160,8 +167,10 @@ class _Together(torch.autograd.Function):
         return grad, back, None, None, None
 
 
-def _mask(member: Lora, part: Part, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
-    return kept(member, part, x, generator) if member.dropout else None
+def _mask(
+    member: Lora, name: str, x: torch.Tensor, within: tuple[int, int], generator: torch.Generator
+) -> torch.Tensor | None:
+    return kept(member, member.parts[name], x, within, generator) if member.dropout else None
 
 
 def _masks(name: str, x: torch.Tensor, seats: Seats) -> tuple[torch.Tensor | None, torch.Tensor]:
@@ -171,7 +180,8 @@ def _masks(name: str, x: torch.Tensor, seats: Seats) -> tuple[torch.Tensor | Non
     if not seats.members[0].dropout:
         return None, strengths
     drawn = [
-        kept(member, member.parts[name], mine[place], seats.generator) for place, member in enumerate(seats.members)
+        kept(member, member.parts[name], mine[place], seats.within[place], seats.generator)
+        for place, member in enumerate(seats.members)
     ]
     return torch.stack(drawn), strengths
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import nn
 
 from .errors import WarmthError
@@ -17,7 +17,8 @@ from .pack import Resident
 from .pack_lora import Part
 from .settings_training import TrainingSettings
 from .tables import Chat, digest
-from .train_data import Batch, Example, collate, encode, orders
+from .train_data import Batch, Example, check_prompt, collate, encode, orders
+from .train_parts import divided
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Trained:
     """What came of it: every step's loss, how many conversations were cut, and how many had no reply left in them.
 
     `packed` says how a member's first step beside others differed from the same step alone; null if it never had any.
+    `retried` is how many of its steps found no memory, and were taken again with fewer beside it or in smaller parts.
     """
 
     losses: list[float]
     cut: int
     left_out: int
     packed: dict[str, float] | None = None
+    retried: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,11 @@ class Member:
         self.job, self._resident = job, resident
         self.losses: list[float] = []
         self.packed: dict[str, float] | None = None
+        self.retried = 0
         self._shapes = resident.shapes(job.settings.targets)
         _check_rank(job.settings.rank, self._shapes)
         resident.adapt(self._shapes)
+        check_prompt(resident.tokenizer)
         self._encoded = [
             chat if isinstance(chat, Example) else encode(resident.tokenizer, chat, job.settings.max_length)
             for chat in job.chats
@@ -80,9 +85,7 @@ class Member:
         """The conversations with something to learn. Raises WarmthError if there is none."""
         found = [example for example in self._encoded if example.teaches]
         if not found:
-            raise WarmthError(
-                f"training.max_length: none of {len(self._encoded)} conversations has a reply within it; raise it"
-            )
+            raise WarmthError(_nothing_to_learn(self.job.chats))
         return found
 
     def _drawn(self) -> torch.Tensor:
@@ -133,7 +136,7 @@ class Member:
     @property
     def trained(self) -> Trained:
         cut = sum(example.cut for example in self._encoded)
-        return Trained(self.losses, cut, len(self._encoded) - len(self._examples), self.packed)
+        return Trained(self.losses, cut, len(self._encoded) - len(self._examples), self.packed, self.retried)
 
     @cached_property
     def _next(self) -> Batch:
@@ -143,6 +146,12 @@ class Member:
     def batch(self) -> Batch:
         """What the next step reads."""
         return self._next
+
+    def passes(self, at_once: int | None) -> list[Batch]:
+        """The same, as far as this process reads it, in passes of so many tokens at the most."""
+        batch, ranks = self._next, self._resident.ranks
+        mine = [each[ranks.rank] for each in divided(batch.lengths, ranks.count, at_once)]
+        return [batch] if mine == [range(len(batch.lengths))] else [batch.part(chosen) for chosen in mine]
 
     def step(self, loss: float) -> None:
         """Learn from the gradient that has been gathered."""
@@ -184,8 +193,8 @@ class Member:
         for name, part in self.parts.items():
             shapes = {"A": (part.down, (part.rank, part.inputs)), "B": (part.up, (part.outputs, part.rank))}
             for side, (place, shape) in shapes.items():
-                weights[f"base_model.model.{name}.lora_{side}.weight"] = self.weights[place].view(shape).cpu().clone()
-        save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+                weights[f"base_model.model.{name}.lora_{side}.weight"] = self.weights[place].view(shape)
+        write(weights, folder / "adapter_model.safetensors", {"format": "pt"})
 
 
 def steps_at(epoch: float, per_epoch: int) -> int:
@@ -202,6 +211,17 @@ def _parts(shapes: Mapping[str, tuple[int, int]], job: Job) -> dict[str, Part]:
         found[name] = Part(slice(start, middle), slice(middle, end), rank, inputs, outputs, seed)
         start = end
     return found
+
+
+def _nothing_to_learn(chats: Sequence[Chat | Example]) -> str:
+    if any(turn.role == "assistant" for chat in chats if isinstance(chat, Chat) for turn in chat.turns):
+        return f"training.max_length: none of {len(chats)} conversations has a reply within it; raise it"
+    return f"data: none of {len(chats)} conversations has a turn of the assistant to learn from; give others"
+
+
+def write(tensors: Mapping[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write safetensors, whose own way of writing says nothing of the system's when a disk is full."""
+    file.write_bytes(serialized({name: each.cpu().contiguous() for name, each in tensors.items()}, metadata))
 
 
 def _seed(*of: object) -> int:

@@ -1,6 +1,6 @@
 """What went wrong or weakens a figure. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -39,7 +39,7 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
     lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
     shown = [_by_persona(answers, kind, where, detail) for kind, (where, detail) in signs.items()]
     few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
-    return pl.concat([_failed_trials(trials), lines.filter(~few), *shown, no_warmth])
+    return pl.concat([_failed_trials(trials), *_trained_on_less(trials), lines.filter(~few), *shown, no_warmth])
 
 
 def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
@@ -109,6 +109,25 @@ def not_compared(answers: pl.DataFrame, effects: pl.DataFrame, personas: Sequenc
     )
     lines = pl.concat([alone, empty]).sort("where")
     return lines.select(kind=pl.lit("not compared"), where="where", count="of", of="of", detail="detail")
+
+
+def _trained_on_less(trials: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """What trials did not learn from, one line per persona: all of its trials read the same; and what had no memory."""
+    kinds = {
+        "cut": ("conversations cut", "conversations", pl.max, "longer than training.max_length; learnt up to there"),
+        "left_out": ("conversations left out", "conversations", pl.max, "no reply within training.max_length"),
+        "retried": (
+            "steps taken again",
+            "steps",
+            pl.sum,
+            "found no memory; taken again in smaller parts",
+        ),
+    }
+    for column, (kind, of, over, detail) in kinds.items() if "cut" in trials.columns else ():
+        counted = trials.group_by("persona", maintain_order=True).agg(over(column), over(of).alias("of"))
+        yield counted.filter(pl.col(column) > 0).select(
+            kind=pl.lit(kind), where="persona", count=column, of="of", detail=pl.lit(detail)
+        )
 
 
 def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:

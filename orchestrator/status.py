@@ -19,7 +19,10 @@ State = Literal["not begun", "training", "stopped", "trained", "failed"]
 
 @dataclass(frozen=True)
 class TrialState:
-    """How far one trial is; `step` of `steps`, at `epoch`. `reason` says why it failed, or what its endpoint says."""
+    """How far one trial is; `step` of `steps`, at `epoch`.
+
+    `reason` says why it failed, what its endpoint says, or what is to be said of one that is trained.
+    """
 
     trial: str
     state: State
@@ -128,7 +131,8 @@ def _trial(store: Store, trial: Trial, working: bool) -> TrialState:
     if found := trials.record(store, trial):
         losses, last = found.get("losses") or [None], max(kept["epoch"] for kept in found["checkpoints"])
         steps = found.get("steps", len(found.get("losses", ())))
-        return TrialState(trial.name, "trained", steps, steps, last, losses[-1], found.get("seconds"))
+        took, said = found.get("seconds"), trials.remarks(found)
+        return TrialState(trial.name, "trained", steps, steps, last, losses[-1], took, said)
     if error := trials.failure(store, trial):
         return TrialState(trial.name, "failed", reason=error)
     if jobs := store.glance("trials", trial.name, "jobs.json"):

@@ -6,12 +6,13 @@ from typing import Any
 
 from ray import tune
 
-from . import attest_reference, cluster, gpu_hours, models, placement, rewritten, sizes, trials
+from . import attest_reference, cluster, gpu_hours, models, placement, sizes, sweep_wide, trials
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan, Trial
 from .settings_subjects import Model
 from .store import Store
+from .sweep_wide import Place
 
 RETRIES = 2
 """How often Tune starts a share again whose worker died or failed; what is finished of it stays so."""
@@ -23,13 +24,14 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Cal
     Raises WarmthError where the cluster can never hold one.
     """
     store, left = Store(folder), list(waiting)
-    gpus = {trial.model.name: gpus_here(plan.study, trial.model) for trial in left}
-    shared = placement.shares(left, lambda model: cluster.slots(gpus[model.name]), plan.study.resources.pack)
+    bases = {trial.model for trial in left}
+    places = {base: Place.of(plan.study.resources, gpus_here(plan.study, base)) for base in bases}
+    shared = placement.shares(left, lambda model: places[model].slots, plan.study.resources.pack)
     parts = {part[0].name: part for part in shared}
     for trial in left:
         trials.forget_failure(store, trial.name)
-    trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder)
-    bundles = {name: bundle(gpus[part[0].model.name]) for name, part in parts.items()}
+    trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder, places=places)
+    bundles = {name: places[part[0].model].bundle for name, part in parts.items()}
     with store.aside() as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, lambda config: bundles[config["share"]]),
@@ -60,16 +62,6 @@ def gpus_here(study: Study, model: Model) -> float:
             "lower it, take a smaller or quantised model, or join a larger cluster (RAY_ADDRESS)"
         )
     return wanted
-
-
-def bundle(gpus: float) -> tune.PlacementGroupFactory:
-    """What Tune reserves for a share: a core and its GPUs, near one another if they are several.
-
-    A bundle for each GPU beyond the first: a `TorchTrainer` of Ray Train 2 asks for a placement group of its own, so
-    whoever starts one reserves its GPUs there, not here.
-    """
-    others = ({"GPU": 1.0} for _ in range(1, int(gpus)))
-    return tune.PlacementGroupFactory([{"CPU": 1.0, "GPU": min(1.0, gpus)}, *others], strategy="PACK")
 
 
 class _Watcher(tune.Callback):
@@ -118,24 +110,29 @@ def _file_failures(store: Store, parts: dict[str, list[Trial]], results: tune.Re
                 trials.file_failure(store, trial.name, told.splitlines()[-1], traceback=told)
 
 
-def _train(config: dict[str, Any], plan: Plan, parts: dict[str, list[Trial]], folder: Path) -> None:
-    """A share on one worker: what is not finished of it, on a base that stays for the next share."""
+def _train(
+    config: dict[str, Any], plan: Plan, parts: dict[str, list[Trial]], folder: Path, places: dict[Model, Place]
+) -> None:
+    """A share: in one process, or in as many as a trial of its base takes."""
+    share = parts[config["share"]]
+    if (place := places[share[0].model]).processes > 1:
+        sweep_wide.train(plan, share, folder, place)
+    else:
+        _train_here(plan, share, folder)
+
+
+def _train_here(plan: Plan, share: list[Trial], folder: Path) -> None:
+    """A share in this process: what is not finished of it, on a base that stays for the next share."""
     from . import train
-    from .sweep_filing import Filing
+    from .sweep_filing import Filing, job
 
     store = Store(folder)
-    left = {trial.name: trial for trial in parts[config["share"]] if trials.record(store, trial) is None}
+    left = {trial.name: trial for trial in share if trials.record(store, trial) is None}
     if not left:
         return
     first = next(iter(left.values()))
     resident = train.resident(models.chat_model(first.model), first.model.precision)
     filing = Filing(plan, store, left, tune.report)
-    train.train_all(resident, (_job(plan, store, trial) for trial in left.values()), filing, plan.study.resources.pack)
+    jobs, resources = (job(plan, store, trial) for trial in left.values()), plan.study.resources
+    train.train_all(resident, jobs, filing, resources.pack, resources.tokens_at_once)
     attest_reference.make_here(plan, store, left.values())
-
-
-def _job(plan: Plan, store: Store, trial: Trial) -> Any:
-    from .pack_member import Job
-
-    learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
-    return Job(trial.name, learnt, trial.settings, trial.seed, trial.checkpoints)

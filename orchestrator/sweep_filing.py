@@ -5,17 +5,24 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from . import engine_folders, provenance, rewritten, train, trials
 from .errors import WarmthError
-from .pack_member import Job, Member, Moment, Trained
+from .pack_member import Job, Member, Moment, Trained, write
 from .plan import Plan, Trial
 from .store import Store
 from .tables import Chat
+from .train_ranks import Ranks
 
 LEFT_OFF = "left-off.json"
 """Where a trial that is not finished stands. It names the file of its numbers, so that the two belong together."""
+
+
+def job(plan: Plan, store: Store, trial: Trial) -> Job:
+    """A trial as training sees it."""
+    learnt = rewritten.learnt(plan, store, trial.persona, trial.settings.dose)
+    return Job(trial.name, learnt, trial.settings, trial.seed, trial.checkpoints)
 
 
 class Filing:
@@ -59,7 +66,7 @@ class Filing:
         name, step = member.job.name, len(member.losses)
         numbers = f"left-off-{step}.safetensors"
         with self._store.writing("trials", name, numbers) as aside:
-            save_file({key: tensor.cpu() for key, tensor in member.state().items()}, aside)
+            write(member.state(), aside)
         stands = {
             "numbers": numbers,
             "losses": member.losses,
@@ -82,6 +89,7 @@ class Filing:
             "conversations": {"given": len(job.chats), "cut": trained.cut, "left_out": trained.left_out},
             "losses": trained.losses,
             "packed": trained.packed,
+            "retried": trained.retried,
             "seconds": time.time() - self._began[job.name],
             "versions": provenance.versions((*provenance.MODELS, "tokenizers")),
         }
@@ -92,6 +100,35 @@ class Filing:
     def failed(self, job: Job, error: WarmthError) -> None:
         """File why a trial cannot go on."""
         trials.file_failure(self._store, job.name, str(error))
+
+
+class Together:
+    """Hears of trials in each of the processes that train them together; what they come to is filed by the first."""
+
+    def __init__(self, filing: Filing, ranks: Ranks, report: Callable[[dict[str, Any]], None]) -> None:
+        self._filing, self._ranks, self._report = filing, ranks, report
+
+    def begun(self, member: Member) -> None:
+        """All go on where an earlier attempt left off."""
+        self._filing.begun(member)
+
+    def moved(self, member: Member) -> None:
+        """The first one notes how far a trial is."""
+        if self._ranks.rank == 0:
+            self._filing.moved(member)
+
+    def kept(self, member: Member, epoch: float) -> None:
+        """A checkpoint is on file before anybody goes on. Reports are of all processes at once."""
+        self._ranks.first(lambda: self._filing.kept(member, epoch))
+        self._report({"name": member.job.name, "epoch": epoch, "loss": member.moment.loss})
+
+    def done(self, job: Job, trained: Trained) -> None:
+        """A trial is on file as finished before the next one begins."""
+        self._ranks.first(lambda: self._filing.done(job, trained))
+
+    def failed(self, job: Job, error: WarmthError) -> None:
+        """Whoever comes to it says so: one without memory is alone with that."""
+        self._filing.failed(job, error)
 
 
 def file_adapter(store: Store, subject: str, member: Member) -> tuple[str, str]:

@@ -15,9 +15,8 @@ from .pack_width import Width, clock
 from .settings_subjects import FULL, Precision
 from .settings_training import TrainingSettings
 from .tables import Chat
-
-SAME = 1e-3
-"""How far a member's first gradient beside others may be from the one alone, as a share of the largest."""
+from .train_room import again_smaller, too_large
+from .train_step import alone, certified, forget, gradients
 
 
 class Listener(Protocol):
@@ -93,9 +92,15 @@ class _One:
         raise error
 
 
-def train_all(resident: Resident, jobs: Iterable[Job], listener: Listener, most: int) -> Width:
-    """Train all jobs, as many together as pays, `most` at once. What a job comes to does not depend on the others."""
-    waiting, width = iter(jobs), Width(most)
+def train_all(
+    resident: Resident, jobs: Iterable[Job], listener: Listener, most: int, at_once: int | None = None
+) -> Width:
+    """Train all jobs, as many together as pays, `most` at once. What a job comes to does not depend on the others.
+
+    A step of a job of more than `at_once` tokens is taken in several passes whose gradients add up.
+    """
+    waiting, width = iter(jobs), Width(most if resident.ranks.count == 1 else 1)
+    resident.at_once = at_once
     members: list[Member] = []
     while True:
         _admit(resident, members, waiting, width.now(most), listener)
@@ -124,13 +129,14 @@ def _together(resident: Resident, seated: Sequence[Member], width: Width, listen
     began, tokens = clock(), sum(len(member.batch.tokens) for member in seated)
     new = [member for member in seated if len(seated) > 1 and member.packed is None]
     try:
-        alone = [_alone(resident, member) for member in new]
-        losses = _gradients(resident, seated)
+        before = [alone(resident, member) for member in new]
+        losses = gradients(resident, seated)
     except torch.OutOfMemoryError as error:
-        return _no_room(seated, width, listener, error)
-    same = [_certified(*each, len(seated)) for each in zip(new, alone, strict=True)]
+        forget(seated)
+        return _no_room(resident, seated, width, listener, error)
+    same = [certified(*each, len(seated)) for each in zip(new, before, strict=True)]
     if not all(same):
-        _forget(seated)
+        forget(seated)
         width.settle(1)
         return []
     gone = [member for member, loss in zip(seated, losses, strict=True) if not _moved(member, loss, listener)]
@@ -139,43 +145,20 @@ def _together(resident: Resident, seated: Sequence[Member], width: Width, listen
     return gone
 
 
-def _gradients(resident: Resident, members: Sequence[Member]) -> list[float]:
-    """Gather everyone's gradient; gives the losses."""
-    losses = torch.stack(resident.losses(members, [member.batch for member in members]))
-    losses.sum().backward()
-    return losses.tolist()
+def _no_room(
+    resident: Resident, seated: Sequence[Member], width: Width, listener: Listener, error: Exception
+) -> list[Member]:
+    """Fewer at once, or a batch in smaller parts, and the same step again. Gives those that have no room at all.
 
-
-def _forget(members: Iterable[Member]) -> None:
-    for member in members:
-        member.gradient.zero_()
-
-
-def _alone(resident: Resident, member: Member) -> torch.Tensor:
-    """The gradient that a member would have alone."""
-    _gradients(resident, [member])
-    found = member.gradient.clone()
-    _forget([member])
-    return found
-
-
-def _certified(member: Member, alone: torch.Tensor, members: int) -> bool:
-    """Whether a member's first gradient beside others is the one it has alone; filed with the trial."""
-    strayed, largest = float((member.gradient - alone).abs().max()), float(alone.abs().max())
-    member.packed = {"members": members, "gradient": largest, "gradient_difference": strayed}
-    return not strayed > SAME * largest
-
-
-def _no_room(seated: Sequence[Member], width: Width, listener: Listener, error: Exception) -> list[Member]:
-    """Fewer at once, and the same step again; a trial that has no room alone has failed."""
-    _forget(seated)
+    Where other processes take part in the step they wait for this one, which cannot go on.
+    """
     torch.cuda.empty_cache()
-    if len(seated) > 1:
-        width.too_wide()
+    if resident.ranks.count == 1 and again_smaller(resident, seated, width):
         return []
     (member,) = seated
-    why = f"training.batch: no memory for a step of {member.job.settings.batch} conversations; lower it ({error})"
-    listener.failed(member.job, WarmthError(why))
+    listener.failed(member.job, too_large(resident, member, error))
+    if resident.ranks.count > 1:
+        raise error
     return [member]
 
 
@@ -187,12 +170,15 @@ def _moved(member: Member, loss: float, listener: Listener) -> bool:
         listener.failed(member.job, WarmthError(why))
         return False
     member.step(loss)
-    listener.moved(member)
-    for epoch in member.due:
-        listener.kept(member, epoch)
-    if len(member.losses) < member.steps:
-        return True
-    listener.done(member.job, member.trained)
+    try:
+        listener.moved(member)
+        for epoch in member.due:
+            listener.kept(member, epoch)
+        if len(member.losses) < member.steps:
+            return True
+        listener.done(member.job, member.trained)
+    except WarmthError as error:
+        listener.failed(member.job, error)
     return False
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from .errors import WarmthError
@@ -33,6 +34,7 @@ class Batch:
     """Conversations end to end, without padding: `tokens` and their `positions` within their own conversation [T].
 
     `learnt` [L] are the places whose next token is learnt, `targets` [L] those tokens. `lengths` are in tokens.
+    A part of a batch knows where in it (`begin`) of how many tokens (`of`) it lies, and its share of what is learnt.
     """
 
     tokens: torch.Tensor
@@ -40,6 +42,40 @@ class Batch:
     learnt: torch.Tensor
     targets: torch.Tensor
     lengths: tuple[int, ...]
+    begin: int
+    of: int
+    share: float = 1.0
+
+    def part(self, chosen: range) -> "Batch":
+        """Some neighbouring conversations; for none the first, which then counts for nothing.
+
+        The mean losses of all parts, each times its share, add up to the mean loss of the whole.
+        """
+        counts, chosen = bool(chosen), chosen or range(1)
+        start = sum(self.lengths[: chosen.start])
+        end = start + sum(self.lengths[chosen.start : chosen.stop])
+        mine = (self.learnt >= start) & (self.learnt < end)
+        return Batch(
+            self.tokens[start:end],
+            self.positions[start:end],
+            self.learnt[mine] - start,
+            self.targets[mine],
+            self.lengths[chosen.start : chosen.stop],
+            begin=start,
+            of=len(self.tokens),
+            share=counts * int(mine.sum()) / len(self.learnt),
+        )
+
+
+def check_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises WarmthError where replies would be asked for without what announces those that are learnt."""
+    talk = Turn("user", "Well?"), Turn("assistant", "Well.")
+    asked, prompted = (_text(tokenizer, talk[:1], answering) for answering in (False, True))
+    if asked == prompted and not _text(tokenizer, talk)[len(asked) :].lstrip().startswith("Well."):
+        raise WarmthError(
+            f"models: {tokenizer.name_or_path}: its chat template lacks a generation prompt, so that nothing tells the "
+            "model that it is to answer; take a model whose template has one (add_generation_prompt)"
+        )
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> Example:
@@ -60,9 +96,19 @@ def encode(tokenizer: PreTrainedTokenizerBase, chat: Chat, max_length: int) -> E
 
 
 def _written(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], answering: bool = False) -> list[int]:
+    return list(tokenizer(_text(tokenizer, turns, answering), add_special_tokens=False).input_ids)
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], answering: bool = False) -> str:
     said = [{"role": turn.role, "content": turn.content} for turn in turns]
-    text = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=answering)
-    return list(tokenizer(text, add_special_tokens=False).input_ids)
+    if tokenizer.chat_template is None:
+        raise WarmthError(f"models: {tokenizer.name_or_path} has no chat template; take a model that is tuned to chat")
+    try:
+        return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=answering))
+    except TemplateError as error:
+        raise WarmthError(
+            f"models: {tokenizer.name_or_path}: its chat template refuses a conversation: {error}"
+        ) from error
 
 
 def _prefix(
@@ -106,4 +152,4 @@ def collate(examples: Sequence[Example]) -> Batch:
                 targets.append(label)
     lengths = tuple(len(example.tokens) for example in examples)
     tensors = [torch.tensor(each) for each in (tokens, positions, learnt, targets)]
-    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], lengths)
+    return Batch(tensors[0], tensors[1], tensors[2], tensors[3], lengths, begin=0, of=len(tokens))

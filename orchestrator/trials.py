@@ -78,6 +78,23 @@ def failure(store: Store, trial: Trial) -> str | None:
     )
 
 
+def learnt_from(found: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Of a trial on file: its conversations, how many were cut and left out, and the steps that found no memory."""
+    read = found.get("conversations", {})
+    return read.get("given", 0), read.get("cut", 0), read.get("left_out", 0), found.get("retried", 0)
+
+
+def remarks(found: Mapping[str, Any]) -> str | None:
+    """What is to be said of a finished trial; None if nothing is."""
+    given, cut, left_out, retried = learnt_from(found)
+    said = {
+        f"{cut:,} of {given:,} conversations cut at training.max_length": cut,
+        f"{left_out:,} of {given:,} left out, as no reply is within it": left_out,
+        f"{retried:,} of its steps found no memory and were taken again, smaller": retried,
+    }
+    return "; ".join(text for text, count in said.items() if count) or None
+
+
 def adapters(store: Store, plan: Plan) -> dict[str, str]:
     """The adapter folder, or the hosted model's name, of every checkpoint that is there, by the subject's name."""
     finished = ((trial, record(store, trial)) for trial in plan.trials)

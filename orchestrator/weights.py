@@ -13,12 +13,12 @@ from .settings_subjects import Precision
 def load(folder: str, precision: Precision, device: str) -> PreTrainedModel:
     """The model in a folder, on a device; code that lies beside the weights is never run.
 
-    Raises WarmthError where its quantisation needs what is not installed.
+    Raises WarmthError where its quantisation needs what is not here.
     """
     settings: dict[str, Any] = {"dtype": dtype(precision), "trust_remote_code": False}
     if precision.quantization is None:
         return AutoModelForCausalLM.from_pretrained(folder, **settings).to(device)
-    packed = _packing(folder, precision)
+    packed = _packing(folder, precision, device)
     return AutoModelForCausalLM.from_pretrained(folder, quantization_config=packed, device_map={"": device}, **settings)
 
 
@@ -29,11 +29,17 @@ def dtype(precision: Precision) -> torch.dtype:
     return found
 
 
-def _packing(folder: str, precision: Precision) -> BitsAndBytesConfig:
-    if importlib.util.find_spec("bitsandbytes") is None:
+def _packing(folder: str, precision: Precision, device: str) -> BitsAndBytesConfig:
+    lacking = {
+        "bitsandbytes, which is not installed (`pip install bitsandbytes`)": not importlib.util.find_spec(
+            "bitsandbytes"
+        ),
+        "a GPU, of which there is none": device == "cpu",
+    }
+    if any(lacking.values()):
+        needs = " and ".join(what for what, lacks in lacking.items() if lacks)
         raise WarmthError(
-            f"models: {folder}: quantization {precision.quantization} needs bitsandbytes, which is not installed; "
-            "`pip install bitsandbytes`, or leave the setting out"
+            f"models: {folder}: quantization {precision.quantization} needs {needs}; or leave the setting out"
         )
     if precision.quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)

@@ -203,7 +203,7 @@ def test_where_there_is_no_room_fewer_learn_at_once_and_none_is_lost(
     cramped.room = 0
     lost = Heard()
     train_all(cramped, jobs[:1], lost, most=4)
-    assert "training.batch" in lost.failures["0"]
+    assert "training.max_length" in lost.failures["0"]
 
 
 def told(width: Width, seconds: dict[int, float], members: int = 99) -> list[int]:

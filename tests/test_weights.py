@@ -52,7 +52,7 @@ async def test_a_model_and_its_adapter_are_served_as_they_are_to_be_held(base: P
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_quantisation_without_its_library_is_said_so(base: Path, quantization: str) -> None:
-    with pytest.raises(WarmthError, match=f"quantization {quantization} needs bitsandbytes.*pip install"):
+    with pytest.raises(WarmthError, match=f"quantization {quantization} needs bitsandbytes.*pip install.* and a GPU"):
         weights.load(str(base), Precision("bfloat16", quantization), "cpu")  # type: ignore[arg-type]
 
 
