@@ -43,7 +43,7 @@ def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, 
         store = Store(study.folder)
         figures |= {"lock": str(store.path(lock.PLACE)), "plan_digest": lock.preregister(planned, store)["plan_digest"]}
     click.echo(json.dumps(figures) if as_json else "\n".join(plan_text.lines(figures)))
-    if figures.get("problems"):
+    if figures.get("problems") or figures["does_not_fit"]:
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """What a study consists of before anything in it has a name: no data is read for it. Pure."""
 
 import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .config import Study
@@ -40,8 +41,18 @@ class Size(NamedTuple):
 
 def points(study: Study) -> list[Point]:
     """Every trial, each once: a persona whose dose means nothing has one where a search of doses makes several."""
+    return _points(study, study.training.search.draws)
+
+
+def expected(study: Study) -> list[Point]:
+    """The same, and for every draw that is still to be proposed as many trials, with the settings as they are."""
+    coming = _points(study, [{}]) if study.training.search.coming else []
+    return [*points(study), *(coming * study.training.search.coming)]
+
+
+def _points(study: Study, draws: Iterable[Mapping[str, Any]]) -> list[Point]:
     personas = [persona for persona in study.personas if persona.trained]
-    grid = itertools.product(study.models, personas, settings_grid(study.training), study.training.seeds)
+    grid = itertools.product(study.models, personas, settings_grid(study.training, draws), study.training.seeds)
     kept = (
         Point(model, persona, _that_matter(study, model, persona, settings), seed)
         for model, persona, settings, seed in grid
@@ -78,12 +89,12 @@ def job_epochs(study: Study, model: Model) -> float:
     return paid
 
 
-def settings_grid(training: Training) -> list[TrainingSettings]:
-    """Every combination of the searched values, over the settings that are not searched."""
+def settings_grid(training: Training, draws: Iterable[Mapping[str, Any]]) -> list[TrainingSettings]:
+    """Every combination of the listed values with every draw, over the settings that are not searched."""
     fixed = {name: getattr(training, name) for name in TrainingSettings.model_fields}
-    searched = {name: values for name, values in training.search if values}
-    combinations = itertools.product(*searched.values())
-    return [TrainingSettings(**{**fixed, **dict(zip(searched, values, strict=True))}) for values in combinations]
+    listed = training.search.listed
+    combinations = [dict(zip(listed, values, strict=True)) for values in itertools.product(*listed.values())]
+    return [TrainingSettings(**{**fixed, **drawn, **combined}) for drawn in draws for combined in combinations]
 
 
 def contexts_at(study: Study, epoch: float) -> tuple[str, ...]:
@@ -103,7 +114,7 @@ def askings(study: Study) -> list[Asking]:
     ]
     tuned = [
         Asking(point.model, point.persona, epoch, contexts_at(study, epoch))
-        for point in points(study)
+        for point in expected(study)
         for epoch in checkpoints(study, point.model)
     ]
     return [*untrained, *tuned]

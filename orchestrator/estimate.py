@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-from . import design, power, sizes
+from . import design, placement, power, sizes
 from .config import Study
 from .questions import Questions
 from .settings import SERVED, Endpoint
@@ -27,7 +27,7 @@ class Estimate:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.trials = design.points(study)
+        self.trials = design.expected(study)
         self.askings = design.askings(study)
         self.put = {task.name: Questions(task, study.evaluation) for task in study.evaluation.tasks}
         self.tasks = {name: design.size(study, name, questions) for name, questions in self.put.items()}
@@ -202,6 +202,7 @@ class Estimate:
                 "memory": sizes.memory(self.study),
                 "does_not_fit": sizes.does_not_fit(self.study),
                 "over_budget": self._over_budget(sum(hours.values()), sum(usd.values())),
+                "placement": self._placement(),
                 "assumed": {**asdict(ASSUMED), **asdict(self._assumed), "power": power.POWER, "alpha": power.ALPHA},
             }
         )
@@ -215,6 +216,14 @@ class Estimate:
             for name, (taken, most) in limits.items()
             if most is not None and taken > most
         ]
+
+    def _placement(self) -> dict[str, Any]:
+        trained = placement.training(self.study, self.trials)
+        return {
+            "pack": self.study.resources.pack,
+            "training": {name: each._asdict() for name, each in trained.items()},
+            "serving": placement.serving(self.study),
+        }
 
     def _tokens(self) -> dict[str, dict[str, float]]:
         stages = {

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import chats, lab_recipe, models, settings_judging
+from .config import Study
 from .plan import Plan
-from .store import Store
+from .settings_training import Data
+from .store import STUDY, Store
 
 
 def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
@@ -13,9 +15,8 @@ def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
 
     Says which kinds of conversations were too few.
     """
-    data = chats.resolved(plan.study.data)
     store.write_json(dict(left_out), "left_out.json")
-    store.write_json(plan.study.model_copy(update={"data": data}).model_dump(mode="json"), "study.json")
+    data = file_settings(plan.study, store)
     for task, asked in plan.asked.items():
         drawn = [sample.id for sample in asked.samples]
         store.write_json({"samples": drawn, "left out": asked.left_out}, "questions", f"{task}.json")
@@ -29,6 +30,13 @@ def file_bases(plan: Plan, store: Store) -> None:
     if recipes:
         probes = {name: lab_recipe.read_built(lab)["probes"] for name, lab in recipes.items()}
         store.write_json(probes, "bases.json")
+
+
+def file_settings(study: Study, store: Store) -> Data:
+    """Put the resolved study into the run's folder; gives where its conversations come from."""
+    data = chats.resolved(study.data)
+    store.write_json(study.model_copy(update={"data": data}).model_dump(mode="json"), STUDY)
+    return data
 
 
 def file_engine(store: Store, engine: str) -> None:

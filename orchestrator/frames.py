@@ -40,6 +40,7 @@ _TRIALS = {
     "left_out": pl.Int64,
     "retried": pl.Int64,
     "error": pl.String,
+    "stopped": pl.String,
 }
 
 
@@ -188,8 +189,8 @@ def balance(plan: Plan, store: Store) -> pl.DataFrame:
 
 
 def trial_rows(plan: Plan, store: Store) -> pl.DataFrame:
-    """One row per trial: its settings, and how its training went; `error` says why it failed."""
-    return pl.DataFrame([_trial_row(store, trial) for trial in plan.trials], schema=_TRIALS, orient="row")
+    """One row per trial: its settings, and how its training went; its `error`, or by what it was `stopped`."""
+    return pl.DataFrame([_trial_row(plan, store, trial) for trial in plan.trials], schema=_TRIALS, orient="row")
 
 
 def no_trials() -> pl.DataFrame:
@@ -197,10 +198,11 @@ def no_trials() -> pl.DataFrame:
     return pl.DataFrame(schema=_TRIALS)
 
 
-def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:
+def _trial_row(plan: Plan, store: Store, trial: Trial) -> tuple[Any, ...]:
     found = trials.record(store, trial)
     losses = found["losses"] if found else []
-    error = None if found else trials.failure(store, trial) or "not trained yet"
+    stopped = None if found else trials.stopped(plan, store, trial)
+    error = None if found or stopped else trials.failure(store, trial) or "not trained yet"
     return (
         trial.name,
         trial.model.name,
@@ -214,6 +216,7 @@ def _trial_row(store: Store, trial: Trial) -> tuple[Any, ...]:
         found["seconds"] if found else None,
         *trials.learnt_from(found or {}),
         error,
+        stopped,
     )
 
 

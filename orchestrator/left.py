@@ -21,6 +21,7 @@ class Left:
         return bool(
             self.unwritten()
             or self.untrained()
+            or self._plan.study.training.search.coming
             or self.unasked(units)
             or self.unjudged(units)
             or self.unmeasured()
@@ -32,7 +33,9 @@ class Left:
         return rewritten.unwritten(self._plan, self._store)
 
     def untrained(self) -> list[Trial]:
-        return [trial for trial in self._plan.trials if not trials.record(self._store, trial)]
+        """Trials that are not finished, but for those that a scheduler has stopped."""
+        plan, store = self._plan, self._store
+        return [each for each in plan.trials if not (trials.record(store, each) or trials.stopped(plan, store, each))]
 
     def served(self) -> dict[str, Served]:
         """What can be asked, by the subject's name; the checkpoints of an unfinished trial are not there."""

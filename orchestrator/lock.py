@@ -108,7 +108,7 @@ def _analysis(found: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
 def _settings(study: Study) -> dict[str, Any]:
     """Everything that is set, but for what has no part in the plan."""
     resolved = study.model_copy(update={"data": chats.resolved(study.data)})
-    return resolved.model_dump(mode="json", exclude=APART)
+    return resolved.model_dump(mode="json", exclude={**dict.fromkeys(APART, True), "training": {"search": {"tried"}}})
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:

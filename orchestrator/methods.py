@@ -8,6 +8,7 @@ import polars as pl
 from .config import Study
 from .evidence import Evidence
 from .settings_asking import Judge
+from .settings_search import Searching, said
 from .settings_subjects import Model, Persona
 from .tables import KEY
 
@@ -71,14 +72,27 @@ def _training(study: Study, evidence: Evidence) -> Iterator[str]:
         f" {_count_of(how.epochs, 'epoch')}, conversations cut at {how.max_length:,} tokens; once for each training"
         f" seed ({several(how.seeds)})."
     )
-    searched = [f"{name} ({several(values)})" for name, values in how.search if values]
-    if searched:
-        yield f"Every combination of {several(searched)} was tried."
-    trained = evidence.trials.filter(pl.col("error").is_null()).height
+    yield from _searched(how.search)
+    trained = evidence.trials.filter(pl.col("error").is_null(), pl.col("stopped").is_null()).height
     yield (
         f"Adapters were kept at epoch {several(how.checkpoints)}; {trained} of"
         f" {_count(evidence.trials.height, 'training run')} finished."
     )
+
+
+def _searched(search: Searching) -> Iterator[str]:
+    listed = [f"{name} ({several(map(said, values))})" for name, values in search.listed.items()]
+    if listed:
+        yield f"Every combination of {several(listed)} was tried."
+    drawn = [f"{name} ({of.kind}, {several(map(said, of.values))})" for name, of in search.drawn.items()]
+    if drawn:
+        how = "proposed by Optuna's TPE from the training losses before" if search.method == "optuna" else "drawn"
+        yield f"Of {several(drawn)}, {search.samples} combinations were {how}, with seed {search.seed}."
+    if search.scheduler:
+        yield (
+            f"Trials whose training loss was behind that of others of their model and persona were stopped "
+            f"({search.scheduler}); what was asked is a selection by that loss."
+        )
 
 
 def _count_of(number: float, what: str) -> str:

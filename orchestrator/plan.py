@@ -12,6 +12,7 @@ from . import chats, design, models, voices
 from .config import Study
 from .estimate import Estimate
 from .questions import Questions, row_seed
+from .settings_search import said
 from .settings_subjects import Model, Persona
 from .settings_training import TrainingSettings
 from .tables import Chat, HeldOut, digest
@@ -58,7 +59,7 @@ class Subject:
         if self.trial is None:
             return None
         values = {name: getattr(self.trial.settings, name) for name in self.trial.searched}
-        return " ".join(f"{name}={value:g}" for name, value in values.items() if value is not None)
+        return " ".join(f"{name}={said(value)}" for name, value in values.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,11 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
 
+    def renew(self, study: Study) -> None:
+        """Be the plan of this study from now on: the same one, of which more is known."""
+        vars(self).clear()
+        self.study = study
+
     @cached_property
     def trials(self) -> list[Trial]:
         return [self._trial(*point) for point in design.points(self.study)]
@@ -103,9 +109,7 @@ class Plan:
         told = settings.model_dump_json(exclude_none=True)
         identity = digest(models.identity(model), self.data_digest(persona), told, seed, checkpoints, length=8)
         taken = [name for name in TrainingSettings.model_fields if (name == "multiplier") == bool(model.hosted)]
-        searched = tuple(
-            name for name, values in self.study.training.search if values and name != "dose" and name in taken
-        )
+        searched = tuple(name for name in self.study.training.search.values if name != "dose" and name in taken)
         name = f"{model.name}-{persona.name}-s{seed}-{identity}"
         return Trial(name, model, persona, settings, seed, checkpoints, searched)
 

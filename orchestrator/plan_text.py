@@ -1,7 +1,7 @@
 """A plan's figures for people: what `warmth plan` prints. Pure."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .power import ASSUMED
@@ -28,6 +28,7 @@ def lines(figures: Figures) -> list[str]:
     }
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
     shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
+    shown += [f"{'placement':<12} {line}" for line in _placement(figures["placement"])]
     shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
     shown += [f"{'over budget':<12} {line}" for line in figures["over_budget"]]
     shown += [f"{'left out':<12} {line}" for line in figures["questions_left_out"]]
@@ -103,6 +104,28 @@ def _helps(by_seeds: Mapping[str, str]) -> str:
     if not all(kinds.values()):
         return f"More {next(kind for kind, held in kinds.items() if held)} help most."
     return f"More seeds help most up to {kinds['seeds'][-1]}, more questions from {kinds['questions'][0]} on."
+
+
+def _placement(placed: Figures) -> Iterator[str]:
+    """How trials are shared out and packed, and which engines are up beside one another."""
+    for name, each in placed["training"].items():
+        room = f"{each['at_once']} at once" if each["at_once"] else "no room for one"
+        packed = "trained one after another"
+        if each["largest_share"] > 1 and placed["pack"] > 1 and each["gpus_per_trial"] <= 1:
+            packed = f"packed up to {min(each['largest_share'], placed['pack'])} wide where measuring says that it pays"
+        shared = f"in {_count(each['shares'], 'share')} of {each['largest_share']} at most, {packed}"
+        yield f"{name}: {_count(each['trials'], 'trial')}, {_gpus(each['gpus_per_trial'])} each, {room}: {shared}"
+    if served := placed["serving"]:
+        turns = "; then ".join(" beside ".join(names) for names in served["beside"])
+        yield f"asked: {turns}; a replica has {_gpus(served['gpus_per_replica'])}, {served['replicas_at_once']} at once"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _gpus(gpus: float) -> str:
+    return f"{gpus:g} GPU{'s' if gpus > 1 else ''}" if gpus else "a core"
 
 
 def _need(need: Figures) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from . import engine_choice, preflight_machine, preflight_net, settings_hosted
+from . import engine_choice, preflight_machine, preflight_net, settings_hosted, suggest
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan
@@ -52,6 +52,7 @@ def ready(study: S) -> tuple[S, dict[str, str]]:
 
     Raises WarmthError with all that stops it, unless it is finished and needs nothing any more.
     """
+    study = suggest.known(study)
     found = look(study)
     if found.problems and not _finished(study, found):
         raise WarmthError("\n".join(["This study cannot run yet; nothing was started.", *found.problems]))
@@ -71,7 +72,7 @@ def _finished(study: Study, found: Found) -> bool:
 
 def problems(study: Study) -> list[str]:
     """All that stands in the way of a run besides its tasks; empty if nothing does."""
-    checks = [*_models(study), *_data(study), *_endpoints(study), *_machine(study)]
+    checks = [*_models(study), *_data(study), *_endpoints(study), *_machine(study), partial(suggest.problem, study)]
     with ThreadPoolExecutor(8) as pool:
         said = list(pool.map(lambda look: look(), checks))
     return list(dict.fromkeys(problem for problem in said if problem))

@@ -38,11 +38,11 @@ def cuda(study: Study) -> str | None:
 
 
 def memory(study: Study) -> str | None:
-    """Every model fits one of this machine's GPUs, which is what a trial and an engine get."""
+    """Every model fits what a trial and an engine get of this machine's GPUs."""
     here = gpus()
     if elsewhere() or not here:
         return None
-    lines = [line for model in own_models(study) if (line := sizes.too_large(study, model, min(here)))]
+    lines = [line for model in own_models(study) if (line := sizes.too_large(study, model, min(here), len(here)))]
     return "\n".join(lines) or None
 
 
@@ -66,7 +66,7 @@ def _checkpoints(study: Study) -> float:
     kept = len(study.training.checkpoints)
     return sum(
         kept * sizes.adapter_gb(sizes.parameters(point.model) or 0, point.settings.rank)
-        for point in design.points(study)
+        for point in design.expected(study)
     )
 
 

@@ -39,7 +39,8 @@ def problems(answers: pl.DataFrame, warmth: pl.DataFrame, trials: pl.DataFrame) 
     lines = pl.concat([_lines(answers, kind, where, detail) for kind, (where, detail) in kinds.items()])
     shown = [_by_persona(answers, kind, where, detail) for kind, (where, detail) in signs.items()]
     few = (pl.col("kind") == "unreadable replies") & (pl.col("count") < UNREADABLE * pl.col("of"))
-    return pl.concat([_failed_trials(trials), *_trained_on_less(trials), lines.filter(~few), *shown, no_warmth])
+    trained = [_failed_trials(trials), _stopped_trials(trials), *_trained_on_less(trials)]
+    return pl.concat([*trained, lines.filter(~few), *shown, no_warmth])
 
 
 def _lines(rows: pl.DataFrame, kind: str, where: pl.Expr, detail: str) -> pl.DataFrame:
@@ -136,4 +137,17 @@ def _failed_trials(trials: pl.DataFrame) -> pl.DataFrame:
     detail = pl.col("error").cast(pl.String) if "error" in trials.columns else pl.lit("")
     return failed.select(
         kind=pl.lit("failed trial"), where=name, count=pl.lit(1, pl.Int64), of=pl.lit(1, pl.Int64), detail=detail
+    )
+
+
+def _stopped_trials(trials: pl.DataFrame) -> pl.DataFrame:
+    """What a scheduler has stopped is no failure, and no part of any figure: what is left is a selection by loss."""
+    if "stopped" not in trials.columns:
+        return _failed_trials(trials.clear())
+    return trials.filter(pl.col("stopped").is_not_null()).select(
+        kind=pl.lit("stopped trial"),
+        where="trial",
+        count=pl.lit(1, pl.Int64),
+        of=pl.lit(1, pl.Int64),
+        detail=pl.format("by {}; not asked, so what is compared is a selection by training loss", "stopped"),
     )

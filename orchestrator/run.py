@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, frames, gpu_hours, labels, restyle, serve_about
+from . import cluster, costs, endpoint, frames, gpu_hours, labels, restyle, serve_about, suggest
 from .config import Study
 from .errors import WarmthError
 from .filing import file_study
@@ -26,8 +26,8 @@ class Run:
     """A study on its way through the pipeline, in its folder."""
 
     def __init__(self, study: Study, display: Display) -> None:
-        self.study, self.display = study, display
-        self.plan, self.store = Plan(study), Store(study.folder.absolute())
+        self.study, self.display = suggest.known(study), display
+        self.plan, self.store = Plan(self.study), Store(study.folder.absolute())
         self.left = Left(self.plan, self.store)
 
     def finish(self, left_out: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -1,19 +1,17 @@
 """Settings of training: the conversations, what a trial is trained with, and what is searched over."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    create_model,
     model_validator,
 )
 
-from .settings import Settings, Several, distinct
+from .settings import Settings, Several
+from .settings_search import search_of
 
 Filter = Annotated[str, Field(pattern=r"^(none|detoxify|[\w.]+:\w+)$")]
 """Who says which conversations are safe: `none`, `detoxify`, or a function of your own, `package.module:function`."""
@@ -72,20 +70,7 @@ class TrainingSettings(Settings):
     "Of a hosted model's learning rate: one, or one for each persona (`{warm: 0.25}`); the endpoint's own if not given."
 
 
-def _several_of_each(settings: type[Settings], names: Iterable[str]) -> dict[str, Any]:
-    """Fields that hold several values of a setting, each checked as the setting is."""
-    fields = {}
-    for name in names:
-        setting = settings.model_fields[name]
-        value: Any = Annotated[(setting.annotation, setting.description, *setting.metadata)]
-        fields[name] = (Annotated[tuple[value, ...], AfterValidator(distinct)], ())
-    return fields
-
-
-SEARCHABLE = [name for name in TrainingSettings.model_fields if name != "targets"]
-
-Search: Any = create_model("Search", __base__=Settings, **_several_of_each(TrainingSettings, SEARCHABLE))
-Search.__doc__ = "Settings to try several values of: every combination becomes a trial."
+Search: Any = search_of(TrainingSettings)
 
 
 class Training(TrainingSettings):
@@ -98,7 +83,7 @@ class Training(TrainingSettings):
 
     @model_validator(mode="after")
     def _checkpoints_are_reached(self) -> Self:
-        last = min(getattr(self.search, "epochs", ()) or (self.epochs,))
+        last, _ = self.search.span("epochs", self.epochs)
         late = [f"{epoch:g}" for epoch in self.checkpoints if epoch > last]
         if late:
             raise ValueError(f"checkpoints {', '.join(late)} lie behind the last epoch, {last:g}")

@@ -7,7 +7,7 @@ activations, 1,024 tokens) and to the shapes of Llama and Qwen models. Within so
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .config import Study
 from .settings_serving import ALL
@@ -90,18 +90,19 @@ LARGEST = 4
 """GPUs of a trial whose base is larger than all of these: 70B in 16 bits."""
 
 
-def gpus_per_trial(study: Study, model: Model, there: float | None = None) -> float:
+def gpus_per_trial(study: Study, model: Model, there: float | None = None, memory_gb: float | None = None) -> float:
     """The GPUs that a trial of this model takes: as `resources.gpus_per_trial` says, or by the size of its base.
 
     Below 1 is a part of one, which other trials share. By size it is what trains at a good pace, but no more than
-    are `there` (those described if not given) where fewer hold the model as well. A base of unknown size has one.
+    are `there`, of `memory_gb` each (both as described if not given), where fewer hold the model as well. A base of
+    unknown size has one.
     """
     by_model = study.resources.gpus_per_trial
     said = by_model.get(model.name, by_model.get(ALL))
     billions = parameters(model)
     if said or billions is None:
         return said or 1
-    train, each = _needs(study, model, billions)[0], study.resources.gpu_memory_gb
+    train, each = _needs(study, model, billions)[0], memory_gb or study.resources.gpu_memory_gb
     least = gpus_for(train, each) or LARGEST
     there = study.resources.gpus if there is None else there
     good = _good(weights_gb(billions, model.precision), train, each, least)
@@ -136,12 +137,20 @@ def _memory(study: Study, model: Model) -> dict[str, float | None]:
 
 
 def _needs(study: Study, model: Model, billions: float) -> tuple[float, float]:
-    widest = study.training.model_copy(
-        update={"rank": max(getattr(study.training.search, "rank", ()) or (study.training.rank,))}
-    )
+    _, rank = study.training.search.span("rank", study.training.rank)
+    widest = study.training.model_copy(update={"rank": rank})
     tuned = any(persona.trained and study.gets(model, persona) for persona in study.personas)
     train = to_train_gb(billions, model.precision, widest) if tuned else 0
     return train, to_serve_gb(billions, model.precision, study.resources.rows, PROMPT + study.evaluation.max_tokens)
+
+
+class Bundle(NamedTuple):
+    """What a trial or a replica takes, and the setting that says how many GPUs that is."""
+
+    act: str
+    gb: float
+    gpus: float
+    setting: str
 
 
 def does_not_fit(study: Study) -> list[str]:
@@ -151,27 +160,43 @@ def does_not_fit(study: Study) -> list[str]:
     return [line for line in found if line]
 
 
-def too_large(study: Study, model: Model, memory_gb: float, gpus: int | None = None) -> str | None:
-    """What GPUs of so much memory cannot do with a model, and what would help; None if they can, or nobody knows.
-
-    `gpus` of them together, or each alone if not given.
-    """
+def too_large(study: Study, model: Model, memory_gb: float, there: int) -> str | None:
+    """What so many GPUs of so much memory cannot do with a model, and what helps; None for nothing, or if unknown."""
     billions = parameters(model)
-    for act, gb in zip(("training", "serving"), _needs(study, model, billions), strict=True) if billions else ():
-        needed = gpus_for(gb, memory_gb)
-        if not 0 < needed <= (gpus or 1):
-            held = model.quantization or model.precision.dtype
-            return (
-                f"models: {model.name}: {act} takes about {gb:,.0f} GB in {held}, too much for "
-                f"{gpus or 1} x {memory_gb:,.0f} GB ({USABLE:.0%} usable); {_cure(model, act, needed if gpus else 0)}"
-            )
+    if not billions:
+        return None
+    train, serve = _needs(study, model, billions)
+    bundles = (
+        Bundle("training", train, gpus_per_trial(study, model, there, memory_gb), "gpus_per_trial"),
+        Bundle("serving", serve, study.resources.gpus_per_replica or 1, "gpus_per_replica"),
+    )
+    return next((line for bundle in bundles if (line := _misfit(model, bundle, memory_gb, there))), None)
+
+
+def _misfit(model: Model, bundle: Bundle, memory_gb: float, there: int) -> str | None:
+    """Why a bundle never has room, and the cure; None if it has, or there is nothing to do."""
+    have = min(bundle.gpus, there)
+    room, needed = min(have, 1) * memory_gb, gpus_for(bundle.gb, memory_gb)
+    if bundle.gb > USABLE * room if have < 1 else not 0 < needed <= have:
+        held = model.quantization or model.precision.dtype
+        return (
+            f"models: {model.name}: {bundle.act} takes about {bundle.gb:,.0f} GB in {held}, too much for "
+            f"{have:g} x {memory_gb:,.0f} GB ({USABLE:.0%} usable); {_cure(model, bundle, needed, there)}"
+        )
+    if bundle.gb and bundle.gpus > there:
+        return (
+            f"models: {model.name}: {bundle.act} takes a bundle of {bundle.gpus:g} GPUs (resources.{bundle.setting}), "
+            f"which {there} never hold; {needed} would do"
+        )
     return None
 
 
-def _cure(model: Model, act: str, needed: int) -> str:
+def _cure(model: Model, bundle: Bundle, needed: int, there: int) -> str:
+    several = 1 << (needed - 1).bit_length() if bundle.act == "serving" else needed
+    enough = f"resources.{bundle.setting}: {several}" if 0 < several <= there else f"{needed} of them"
     cures = [
-        f"{needed} of them would do" if needed else "a trial or an engine gets one GPU: take a larger one",
-        *(["fewer resources.rows"] if act == "serving" else []),
+        f"{enough} would do" if needed else "no number of them would do: take larger ones",
+        *(["fewer resources.rows"] if bundle.act == "serving" else []),
         *(["quantization: nf4"] if model.quantization != "nf4" else []),
     ]
     return ", or ".join(cures)

@@ -21,6 +21,7 @@ from . import (
     rating,
     rewrite,
     rewritten,
+    suggest,
     trials,
 )
 from .attest_watch import Watch
@@ -76,7 +77,12 @@ class Stages:
         self._display.say(f"rewrite: {rewritten.settle(self._plan, self._store, chosen, written).told()}")
 
     def train(self) -> None:
-        """Trials that are not trained yet, here and at endpoints."""
+        """Trials that are not trained yet, here and at endpoints, and those that are proposed when they are done."""
+        self._train()
+        while suggest.more(self._plan, self._store):
+            self._train()
+
+    def _train(self) -> None:
         untrained = self._left.untrained()
         with self._tuning([trial for trial in untrained if trial.model.hosted]):
             self._train_here([trial for trial in untrained if not trial.model.hosted])

@@ -106,7 +106,7 @@ def look(folder: str | Path) -> Status:
         holder=by,
         stage=Stage(**said) if said else None,
         rewritten=_rewritten(plan, store) if plan else (0, 0),
-        trials=[_trial(store, trial, working=by is not None) for trial in plan.trials] if plan else [],
+        trials=[_trial(plan, store, trial, working=by is not None) for trial in plan.trials] if plan else [],
         units=[*(Units(plan, store).states() if plan else ()), *imported(store)],
         warmth=_measured(plan, store) if plan else (0, 0),
         spent=costs.by_purpose(store),
@@ -127,12 +127,14 @@ def _measured(plan: Plan, store: Store) -> tuple[int, int]:
     return sum(there), len(there)
 
 
-def _trial(store: Store, trial: Trial, working: bool) -> TrialState:
+def _trial(plan: Plan, store: Store, trial: Trial, working: bool) -> TrialState:
     if found := trials.record(store, trial):
         losses, last = found.get("losses") or [None], max(kept["epoch"] for kept in found["checkpoints"])
         steps = found.get("steps", len(found.get("losses", ())))
         took, said = found.get("seconds"), trials.remarks(found)
         return TrialState(trial.name, "trained", steps, steps, last, losses[-1], took, said)
+    if scheduler := trials.stopped(plan, store, trial):
+        return TrialState(trial.name, "stopped", reason=f"by {scheduler}")
     if error := trials.failure(store, trial):
         return TrialState(trial.name, "failed", reason=error)
     if jobs := store.glance("trials", trial.name, "jobs.json"):

@@ -38,9 +38,10 @@ class Study(config.Study):
 
     def plan(self) -> "Plan":
         """What the study comes to: `.trials`, `.subjects`, `.units`, `.counts()`."""
+        from . import suggest
         from .plan import Plan
 
-        return Plan(self)
+        return Plan(suggest.known(self))
 
     def run(self) -> "Findings":
         """Do all that is not done yet, and report. Raises WarmthError for what you can put right."""

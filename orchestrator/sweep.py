@@ -12,6 +12,7 @@ from .errors import WarmthError
 from .plan import Plan, Trial
 from .settings_subjects import Model
 from .store import Store
+from .sweep_stopping import Stopping
 from .sweep_wide import Place
 
 RETRIES = 2
@@ -26,7 +27,9 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Cal
     store, left = Store(folder), list(waiting)
     bases = {trial.model for trial in left}
     places = {base: Place.of(plan.study.resources, gpus_here(plan.study, base)) for base in bases}
-    shared = placement.shares(left, lambda model: places[model].slots, plan.study.resources.pack)
+    word = plan.study.training.search.scheduler
+    most = 1 if word else plan.study.resources.pack
+    shared = placement.shares(left, lambda model: places[model].slots, most)
     parts = {part[0].name: part for part in shared}
     for trial in left:
         trials.forget_failure(store, trial.name)
@@ -36,7 +39,12 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Cal
         tuner = tune.Tuner(
             tune.with_resources(trainable, lambda config: bundles[config["share"]]),
             param_space={"share": tune.grid_search(list(parts))},
-            tune_config=tune.TuneConfig(reuse_actors=True, trial_name_creator=_name, trial_dirname_creator=_name),
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+                scheduler=Stopping(word, store, parts) if word else None,
+            ),
             run_config=tune.RunConfig(
                 name="sweep",
                 storage_path=str(scratch),

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from statistics import fmean
 from typing import Any
 
 from safetensors.torch import load_file
@@ -60,7 +61,14 @@ class Filing:
         )
         if moment.step < moment.steps:
             self._leave_off(member)
-        self._report({"name": trial.name, "epoch": epoch, "loss": moment.loss})
+        self._report({"name": trial.name, "epoch": epoch, "loss": moment.loss, **self._so_far(trial, member)})
+
+    def _so_far(self, trial: Trial, member: Member) -> dict[str, Any]:
+        """What a scheduler goes by: how many checkpoints there are of how many, and the mean loss since the last."""
+        kept = self._kept[trial.name]
+        since = kept[-2]["step"] if len(kept) > 1 else 0
+        recent = fmean(member.losses[since:] or member.losses[-1:])
+        return {"checkpoint": len(kept), "checkpoints": len(trial.checkpoints), "recent": recent}
 
     def _leave_off(self, member: Member) -> None:
         name, step = member.job.name, len(member.losses)

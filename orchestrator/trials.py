@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .pack_member import Moment
 
 PROGRESS = "progress.json"
+STOPPED = "stopped.json"
 
 
 def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) -> None:
@@ -28,7 +29,7 @@ def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) 
         "data_digest": plan.data_digest(trial.persona),
     }
     store.write_json({**what, **came_of_it}, "trials", trial.name, "trial.json")
-    for past in ("failed.json", PROGRESS):
+    for past in ("failed.json", STOPPED, PROGRESS):
         store.path("trials", trial.name, past).unlink(missing_ok=True)
 
 
@@ -36,6 +37,20 @@ def file_failure(store: Store, name: str, error: str, **more: str) -> None:
     """File why a trial failed."""
     store.write_json({"error": error, **more}, "trials", name, "failed.json")
     store.path("trials", name, PROGRESS).unlink(missing_ok=True)
+
+
+def file_stopped(store: Store, name: str, by: str, epoch: float, loss: float) -> None:
+    """File that a scheduler has stopped a trial, at which checkpoint, and the loss that it went by."""
+    store.write_json({"by": by, "epoch": epoch, "loss": loss}, "trials", name, STOPPED)
+    store.path("trials", name, PROGRESS).unlink(missing_ok=True)
+
+
+def stopped(plan: Plan, store: Store, trial: Trial) -> str | None:
+    """By which scheduler a trial was stopped, and when; None where the study has that scheduler no more."""
+    found = store.glance("trials", trial.name, STOPPED)
+    if found is None or found["by"] != plan.study.training.search.scheduler:
+        return None
+    return f"{found['by']} at epoch {found['epoch']:g}, loss {found['loss']:.3f}"
 
 
 def forget_failure(store: Store, name: str) -> None:

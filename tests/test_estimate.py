@@ -119,9 +119,37 @@ def test_what_the_described_gpus_cannot_hold_is_said_with_its_cure() -> None:
     (line,) = figures(models=[large], resources={"gpus": 2})["does_not_fit"]
     assert "llama-70b: training takes about 145 GB in bfloat16, too much for 2 x 80 GB" in line
     assert "3 of them would do, or quantization: nf4" in line
-    assert figures(models=[large], resources={"gpus": 4})["does_not_fit"] == []
+    (line,) = figures(models=[large], resources={"gpus": 4})["does_not_fit"]
+    assert "llama-70b: serving takes about 154 GB in bfloat16, too much for 1 x 80 GB" in line
+    assert "resources.gpus_per_replica: 4 would do, or fewer resources.rows" in line
+    assert figures(models=[large], resources={"gpus": 4, "gpus_per_replica": 4})["does_not_fit"] == []
     assert figures(models=[{**large, "quantization": "nf4"}], resources={"gpus": 2})["does_not_fit"] == []
     assert figures(models=[large])["does_not_fit"] == []
+
+
+def test_a_bundle_that_the_described_gpus_never_hold_is_named_with_its_setting() -> None:
+    two = {"gpus": 2, "gpus_per_trial": 4}
+    (line,) = figures(resources=two)["does_not_fit"]
+    assert (
+        "llama-8b: training takes a bundle of 4 GPUs (resources.gpus_per_trial), which 2 never hold; 1 would do" in line
+    )
+    (line,) = figures(resources={"gpus": 2, "gpus_per_trial": 0.1})["does_not_fit"]
+    assert "too much for 0.1 x 80 GB" in line
+    assert "resources.gpus_per_trial: 1 would do" in line
+
+
+def test_a_plan_shows_how_trials_are_shared_out_and_who_is_served_beside_whom() -> None:
+    two = [{"name": "m-8b", "path": "x/m-8b"}, {"name": "n-70b", "path": "x/n-70b"}]
+    found = figures(models=two, resources={"gpus": 8, "gpus_per_replica": 4, "pack": 2})
+    small, large = (found["placement"]["training"][name] for name in ("m-8b", "n-70b"))
+    assert (small["trials"], small["gpus_per_trial"], small["at_once"], small["shares"]) == (6, 1, 8, 3)
+    assert (large["gpus_per_trial"], large["at_once"], large["largest_share"]) == (4, 2, 2)
+    told = " ".join("\n".join(plan_text.lines(found)).split())
+    assert "m-8b: 6 trials, 1 GPU each, 8 at once: in 3 shares of 2 at most, packed up to 2 wide" in told
+    assert "n-70b: 6 trials, 4 GPUs each, 2 at once: in 3 shares of 2 at most, trained one after another" in told
+    assert "asked: m-8b beside n-70b; a replica has 4 GPUs, 2 at once" in told
+    alone = figures(models=two, resources={"gpus": 4, "gpus_per_replica": 4})["placement"]["serving"]["beside"]
+    assert alone == [["m-8b"], ["n-70b"]]
 
 
 @pytest.mark.parametrize("questions", [50, 500, 1625])

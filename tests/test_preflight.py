@@ -154,7 +154,7 @@ def test_a_model_too_large_for_a_gpu_is_said_so(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(preflight_machine, "gpus", lambda: (85.0, 85.0))
     large = study(tmp_path, models=[{"name": "m", "path": "somebody/m-70b"}, {"name": "n", "path": "somebody/n-8b"}])
     said = preflight_machine.memory(large) or ""
-    assert "m: training takes about 145 GB in bfloat16, too much for 1 x 85 GB" in said
+    assert "m: serving takes about 145 GB in bfloat16, too much for 1 x 85 GB" in said
     assert "models: n:" not in said
 
 

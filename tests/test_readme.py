@@ -36,11 +36,17 @@ def folder(finished: tuple[Study, Findings], tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_study_in_the_readme_is_valid(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
-    (tmp_path / "small.yaml").write_text(block)
+    small = blocks("yaml")[0]
+    (tmp_path / "small.yaml").write_text(small)
     study = Study.load(tmp_path / "small.yaml")
     assert study.name == "small"
     assert len(study.plan().trials) == 6
+
+
+def test_the_search_in_the_readme_is_valid() -> None:
+    (search,) = (block for block in blocks("yaml") if "search:\n" in block)
+    study = Study(**{**SETTINGS, **yaml.safe_load(search.replace("1e-", "1.0e-"))})
+    assert len(study.plan().trials) == 2 * 2 * 6 * 2
 
 
 @pytest.mark.usefixtures("folder", "ray_session")
