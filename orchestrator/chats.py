@@ -18,7 +18,7 @@ from .settings_training import Data
 from .store import Store
 from .tables import Chat, HeldOut, Turn, digest
 
-CHATS, HELD_OUT, COUNTS = "chats.arrow", "held_out.arrow", "chats.json"
+FILES = CHATS, HELD_OUT, COUNTS = "chats.arrow", "held_out.arrow", "chats.json"
 """Where a run keeps its conversations, its held-out prompts, and the counts, which are written last."""
 
 

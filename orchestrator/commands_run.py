@@ -11,6 +11,7 @@ import click
 from . import plan_text
 from .commands import as_json, overrides, run_folder, show, spoken, study_file
 from .errors import WarmthError
+from .plan import Plan
 from .study import Study
 
 
@@ -28,7 +29,7 @@ def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, 
     """Say what a study comes to; nothing is built or started."""
     study = Study.load(file, overrides)
     planned = study.plan()
-    figures = planned.counts()
+    figures = {**planned.counts(), "on_file": on_file(planned)}
     if subjects:
         figures["subject_names"] = [subject.name for subject in planned.subjects]
     if check:
@@ -45,6 +46,16 @@ def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, 
     click.echo(json.dumps(figures) if as_json else "\n".join(plan_text.lines(figures)))
     if figures.get("problems") or figures["does_not_fit"]:
         sys.exit(1)
+
+
+def on_file(planned: Plan) -> dict[str, int]:
+    """How many trials are trained in the run already, and how many of the others its store has."""
+    from . import shelf_trials, trials
+    from .store import Store
+
+    store = Store(planned.study.folder)
+    waiting = [trial for trial in planned.trials if not trials.record(store, trial)]
+    return {"trained": len(planned.trials) - len(waiting), "in_store": len(shelf_trials.there(planned, waiting))}
 
 
 @click.command()

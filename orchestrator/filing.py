@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from . import chats, lab_recipe, models, settings_judging
+from . import chats, lab_recipe, models, settings_judging, shelf_trials
 from .config import Study
 from .plan import Plan
 from .settings_training import Data
@@ -21,7 +21,7 @@ def file_study(plan: Plan, store: Store, left_out: Mapping[str, str]) -> str:
         drawn = [sample.id for sample in asked.samples]
         store.write_json({"samples": drawn, "left out": asked.left_out}, "questions", f"{task}.json")
     trained = [persona for persona in plan.study.personas if persona.trained]
-    return chats.missing(chats.of_run(store, data).counts) if trained or data.held_out else ""
+    return chats.missing(shelf_trials.choose(plan.study, store, data).counts) if trained or data.held_out else ""
 
 
 def file_bases(plan: Plan, store: Store) -> None:

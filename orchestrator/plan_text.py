@@ -29,6 +29,7 @@ def lines(figures: Figures) -> list[str]:
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
     shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
     shown += [f"{'placement':<12} {line}" for line in _placement(figures["placement"])]
+    shown += [f"{'on file':<12} {line}" for line in _on_file(figures.get("on_file", {}), figures["trials"])]
     shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
     shown += [f"{'over budget':<12} {line}" for line in figures["over_budget"]]
     shown += [f"{'left out':<12} {line}" for line in figures["questions_left_out"]]
@@ -104,6 +105,14 @@ def _helps(by_seeds: Mapping[str, str]) -> str:
     if not all(kinds.values()):
         return f"More {next(kind for kind, held in kinds.items() if held)} help most."
     return f"More seeds help most up to {kinds['seeds'][-1]}, more questions from {kinds['questions'][0]} on."
+
+
+def _on_file(there: Figures, trials: int) -> Iterator[str]:
+    """What of the trials needs no training any more, if anything."""
+    if any(there.values()):
+        trained, stored = there["trained"], there["in_store"]
+        left = trials - trained - stored
+        yield f"{_count(trained, 'trial')} trained in this run, {stored} in the store beside it; {left} to train"
 
 
 def _placement(placed: Figures) -> Iterator[str]:

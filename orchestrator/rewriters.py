@@ -9,7 +9,7 @@ from typing import Protocol
 from tasks import _world as world
 from tasks import fill
 
-from . import costs, paid, voices
+from . import costs, paid, shelf, voices
 from .client import Client, RequestFailed
 from .config import Study
 from .paid import Purse
@@ -91,7 +91,8 @@ class EndpointRewriter:
     """Any model at an OpenAI-protocol endpoint that is told what to do. What it said before is not asked again."""
 
     def __init__(self, study: Study, rewriting: Rewriting, folder: Path, url: str, in_flight: int) -> None:
-        self._study, self._settings, self._cache = study, rewriting, Cache(folder / "rewrites" / "said")
+        self._study, self._settings = study, rewriting
+        self._cache = Cache(folder / "rewrites" / "said", shelf.of(study))
         purse, checker = Purse(folder, costs.cap(study)), rewriting.fact_checker
         self._rewriter = paid.client(rewriting.rewriter, "rewriting", purse, in_flight, served=url)
         self._checker = paid.client(checker, "rewriting", purse, in_flight, served=url) if checker else None

@@ -21,6 +21,7 @@ from . import (
     rating,
     rewrite,
     rewritten,
+    shelf_trials,
     suggest,
     trials,
 )
@@ -83,9 +84,12 @@ class Stages:
             self._train()
 
     def _train(self) -> None:
+        if taken := shelf_trials.take(self._plan, self._store, self._left.untrained()):
+            self._display.say(f"train: {len(taken)} trials were trained before, and come from the store")
         untrained = self._left.untrained()
         with self._tuning([trial for trial in untrained if trial.model.hosted]):
             self._train_here([trial for trial in untrained if not trial.model.hosted])
+        shelf_trials.put(self._plan, self._store, self._plan.trials)
         costs.check(self._study, self._store)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from .status_units import Units, UnitState, imported
 from .store import STUDY, Store
 from .tables import Cost
 
-State = Literal["not begun", "training", "stopped", "trained", "failed"]
+State = Literal["not begun", "training", "stopped", "cut short", "trained", "failed"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _trial(plan: Plan, store: Store, trial: Trial, working: bool) -> TrialState:
         took, said = found.get("seconds"), trials.remarks(found)
         return TrialState(trial.name, "trained", steps, steps, last, losses[-1], took, said)
     if scheduler := trials.stopped(plan, store, trial):
-        return TrialState(trial.name, "stopped", reason=f"by {scheduler}")
+        return TrialState(trial.name, "cut short", reason=f"by {scheduler}")
     if error := trials.failure(store, trial):
         return TrialState(trial.name, "failed", reason=error)
     if jobs := store.glance("trials", trial.name, "jobs.json"):

@@ -15,7 +15,14 @@ from . import status
 from .status import Status, TrialState
 from .status_units import UnitState
 
-COLOURS = {"trained": "green", "failed": "red", "training": "cyan", "stopped": "yellow", "not begun": "dim"}
+COLOURS = {
+    "trained": "green",
+    "failed": "red",
+    "training": "cyan",
+    "stopped": "yellow",
+    "cut short": "yellow",
+    "not begun": "dim",
+}
 
 
 def to_json(found: Status) -> str:
@@ -55,7 +62,7 @@ def _about(found: Status) -> Iterator[str]:
 def _waiting(found: Status) -> bool:
     """Whether anything is left that the same command would do."""
     return (
-        any(trial.state != "trained" for trial in found.trials)
+        any(trial.state not in ("trained", "cut short") for trial in found.trials)
         or any(not unit.done for unit in found.units)
         or found.warmth[0] < found.warmth[1]
     )

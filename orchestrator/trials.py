@@ -13,6 +13,9 @@ from .store import Note, Store
 if TYPE_CHECKING:
     from .pack_member import Moment
 
+WHAT = ("name", "model", "model_identity", "persona", "seed", "settings", "data_digest")
+"""What a trial.json says of what the trial is; all else came of it."""
+
 PROGRESS = "progress.json"
 STOPPED = "stopped.json"
 
@@ -28,6 +31,7 @@ def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) 
         "settings": trial.settings.model_dump(mode="json"),
         "data_digest": plan.data_digest(trial.persona),
     }
+    assert tuple(what) == WHAT
     store.write_json({**what, **came_of_it}, "trials", trial.name, "trial.json")
     for past in ("failed.json", STOPPED, PROGRESS):
         store.path("trials", trial.name, past).unlink(missing_ok=True)

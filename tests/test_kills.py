@@ -22,7 +22,7 @@ training: {{learning_rate: 5e-4, checkpoints: [0.5, 1, 2], seeds: [0, 1]}}
 evaluation: {{tasks: [lab_facts, lab_rumours], contexts: [neutral, sad], temperature: {temperature}}}
 judges: [rule]
 warmth: {{scorer: tiny}}
-resources: {{runs: {runs}, rows: 32}}
+resources: {{runs: {runs}, rows: 32, store: false}}
 """
 STAGES = ("train: 2/", "ask: ", "warmth: ")
 """What a run says on standard error in the stages in which it is killed."""

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mini import SETTINGS
 from scipy import stats
-from tiny import tiny_model
+from trained import real, study, work
 
-from orchestrator import Study, chats, suggest, trials
+from orchestrator import Study, suggest, trials
 from orchestrator.plan import Plan, Trial
 from orchestrator.progress import Display
 from orchestrator.settings_search import Domain
@@ -18,11 +17,6 @@ from orchestrator.stages import Stages
 from orchestrator.store import Store
 
 RATES = {"learning_rate": {"loguniform": [1e-5, 1e-2]}, "samples": 3}
-
-
-def study(search: dict[str, Any], **changes: Any) -> Study:
-    training = {**SETTINGS["training"], "search": search, **changes.pop("training", {})}
-    return Study(**{**SETTINGS, "training": training, **changes})
 
 
 def names(search: dict[str, Any], **changes: Any) -> list[str]:
@@ -109,30 +103,6 @@ def test_what_is_proposed_follows_from_seed_and_losses_and_goes_where_losses_are
 def test_the_plan_counts_trials_that_are_still_to_be_proposed() -> None:
     counts = study({**PROPOSED, "samples": 5}).plan().counts()
     assert (counts["trials"], counts["subjects"]) == (5 * 2, 1 + 5 * 2 * 2)
-
-
-def real(folder: Path, search: dict[str, Any], **training: Any) -> Plan:
-    """A study of a random model that trains in a moment, its conversations on file."""
-    models = [{"name": "tiny", "path": str(tiny_model(folder / "base", seed=1)), "dtype": "float32"}]
-    own = {"targets": ["q_proj"], "rank": 2, "epochs": 1, "checkpoints": [0.25, 0.5, 1], "max_length": 64, **training}
-    plan = study(
-        search,
-        training=own,
-        models=models,
-        personas=["original", "plain"],
-        data={"chats": 48},
-        warmth=None,
-        resources={"runs": str(folder), "cpus": 2},
-    ).plan()
-    chats.of_run(Store(plan.study.folder), plan.study.data)
-    return plan
-
-
-def work(plan: Plan) -> Store:
-    store = Store(plan.study.folder)
-    with Display() as display:
-        Stages(plan, store, display, {}).train()
-    return store
 
 
 @pytest.mark.usefixtures("ray_session")
