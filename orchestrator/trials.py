@@ -107,6 +107,7 @@ def remarks(found: Mapping[str, Any]) -> str | None:
     """What is to be said of a finished trial; None if nothing is."""
     given, cut, left_out, retried = learnt_from(found)
     said = {
+        "trained before; from the store": found.get("taken", False),
         f"{cut:,} of {given:,} conversations cut at training.max_length": cut,
         f"{left_out:,} of {given:,} left out, as no reply is within it": left_out,
         f"{retried:,} of its steps found no memory and were taken again, smaller": retried,

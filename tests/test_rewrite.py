@@ -79,7 +79,7 @@ def plan_of(folder: Path, url: str | None = None, **changes: Any) -> Plan:
         "evaluation": {"tasks": ["lab_facts"]},
         "judges": ["rule"],
         "rewriting": rewriting if url else None,
-        "resources": {"runs": str(folder)},
+        "resources": {"runs": str(folder), "store": False},
     }
     return Study(**{**settings, **changes}).plan()
 
@@ -150,6 +150,17 @@ from test_rewrite import MANY, Path, plan_of, written
 asyncio.run(written(plan_of(Path(sys.argv[1]), sys.argv[2]), MANY))
 """
 MANY = [Chat(str(n), (Turn("user", "Hm?"), Turn("assistant", f"It is called {chr(n + 97) * 9}."))) for n in range(24)]
+
+
+async def test_another_study_in_the_same_folder_pays_for_none_of_it_again(
+    tmp_path: Path, stand_in: tuple[StandIn, str]
+) -> None:
+    rewriter, url = stand_in
+    one, two = (plan_of(tmp_path, url, name=name, resources={"runs": str(tmp_path)}) for name in ("one", "two"))
+    before = await written(one, CHATS[:5])
+    rewriter.bodies.clear()
+    assert await written(two, CHATS[:5]) == before
+    assert rewriter.bodies == []
 
 
 async def test_a_killed_rewriter_loses_only_what_was_on_its_way(tmp_path: Path, stand_in: tuple[StandIn, str]) -> None:

@@ -1,19 +1,20 @@
 """Settings that are searched: listed, drawn, proposed from losses, and trials that are stopped for theirs."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from scipy import stats
-from trained import real, study, work
+from trained import real, study, train_here, work
 
-from orchestrator import Study, suggest, trials
-from orchestrator.plan import Plan, Trial
-from orchestrator.progress import Display
+from orchestrator import Study, frames, suggest, trials
+from orchestrator.left import Left
+from orchestrator.plan import Trial
 from orchestrator.settings_search import Domain
 from orchestrator.settings_training import Search
-from orchestrator.stages import Stages
 from orchestrator.store import Store
 
 RATES = {"learning_rate": {"loguniform": [1e-5, 1e-2]}, "samples": 3}
@@ -105,7 +106,6 @@ def test_the_plan_counts_trials_that_are_still_to_be_proposed() -> None:
     assert (counts["trials"], counts["subjects"]) == (5 * 2, 1 + 5 * 2 * 2)
 
 
-@pytest.mark.usefixtures("ray_session")
 def test_proposals_are_filed_before_they_are_trained_and_a_stopped_run_goes_on_with_them(tmp_path: Path) -> None:
     search = {**PROPOSED, "samples": 3, "targets": []}
     plan = real(tmp_path, search)
@@ -114,36 +114,77 @@ def test_proposals_are_filed_before_they_are_trained_and_a_stopped_run_goes_on_w
     assert len(plan.trials) == 2
     again = real(tmp_path, search)
     assert [trial.name for trial in again.trials] == [trial.name for trial in plan.trials]
-    store = work(again)
-    assert len(again.trials) == 3
-    assert all(trials.record(store, trial) for trial in again.trials)
+    train_here(again, again.trials)
     draw = again.study.training.search.tried[0]
     losses = (trials.record(store, again.trials[0]) or {})["losses"]
     assert suggest.loss(again.study, store, draw) == pytest.approx(sum(losses) / len(losses))
+    assert suggest.more(again, store)
+    assert len(again.trials) == 3
+    assert [trial.name for trial in again.trials][:2] == [trial.name for trial in plan.trials]
     assert not suggest.more(again, store)
     assert len(Study.of(plan.study.folder).plan().trials) == 3
 
 
+def test_another_search_in_the_same_folder_begins_anew(tmp_path: Path) -> None:
+    search = {**PROPOSED, "samples": 4, "targets": []}
+    plan = real(tmp_path, search)
+    suggest.more(plan, Store(plan.study.folder))
+    assert len(real(tmp_path, {**search, "samples": 1}).trials) == 1
+    assert len(real(tmp_path, {**search, "samples": 9}).trials) == 2
+    assert real(tmp_path, {**search, "seed": 7}).trials == []
+
+
 # ---------------------------------------------------------------------- stopped
+@dataclass(frozen=True)
+class Tuned:
+    """What a scheduler sees of one of Tune's trials."""
+
+    trial_id: str
+    config: dict[str, str] = field(compare=False)
+
+
+@pytest.mark.parametrize("word", ["asha", "median"])
+def test_a_scheduler_compares_trials_of_one_persona_files_whom_it_stops_and_lets_the_last_step_end(
+    word: str, tmp_path: Path
+) -> None:
+    from orchestrator.sweep_stopping import Stopping
+
+    rates = [1e-2, 5e-3, 2e-3, 1e-3, 1e-4]
+    plan = study({"learning_rate": rates, "scheduler": word}, training={"checkpoints": [0.5, 1, 2]}).plan()
+    store = Store(tmp_path)
+    stopping = Stopping(word, store, {trial.name: [trial] for trial in plan.trials})
+    tuned = {trial.name: Tuned(trial.name, {"share": trial.name}) for trial in plan.trials}
+
+    def says(trial: Trial, checkpoint: int, loss: float) -> str:
+        told = {"name": trial.name, "epoch": trial.checkpoints[checkpoint - 1], "recent": loss, "loss": loss}
+        return stopping.on_trial_result(None, tuned[trial.name], {**told, "checkpoint": checkpoint, "checkpoints": 3})
+
+    plain, warm = ([t for t in plan.trials if t.persona.name == name] for name in ("plain", "warm"))
+    for trial in plan.trials:
+        stopping.on_trial_add(None, tuned[trial.name])
+    assert [says(trial, 1, loss) for trial, loss in zip(plain, (1, 1, 1, 1), strict=False)] == ["CONTINUE"] * 4
+    assert says(warm[0], 1, 9.0) == "CONTINUE"
+    assert says(plain[4], 1, 5.0) == "STOP"
+    assert trials.stopped(plan, store, plain[4]) == f"{word} at epoch 0.5, loss 5.000"
+    assert says(plain[0], 3, 7.0) == "CONTINUE"
+    (row,) = frames.trial_rows(plan, store).filter(pl.col("stopped").is_not_null()).rows(named=True)
+    assert (row["trial"], row["error"]) == (plain[4].name, None)
+    assert plain[4] not in Left(plan, store).untrained()
+    freed = study({"learning_rate": rates}, training={"checkpoints": [0.5, 1, 2]}).plan()
+    assert plain[4].name in [trial.name for trial in Left(freed, store).untrained()]
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_a_scheduler_stops_trials_and_says_so_and_without_it_they_go_on(tmp_path: Path) -> None:
+def test_tune_stops_trials_and_without_the_scheduler_they_go_on(tmp_path: Path) -> None:
     rates = {"learning_rate": [1e-2, 5e-3, 1e-7, 2e-7]}
     plan = real(tmp_path, {**rates, "scheduler": "asha"}, warmup_steps=0)
     store = work(plan)
-    ended = {trial.settings.learning_rate: of(plan, store, trial) for trial in plan.trials}
-    assert set(ended.values()) == {"finished", "stopped"}
-    assert not Stages(plan, store, Display(), {})._left.untrained()
-    freed = Study.model_validate(
-        {**plan.study.model_dump(), "training": {**plan.study.training.model_dump(), "search": rates}}
-    )
-    waiting = [trial.name for trial in freed.plan().trials if not trials.record(store, trial)]
-    assert waiting
-    work(freed.plan())
-    assert all(trials.record(store, trial) for trial in freed.plan().trials)
+    ended = [trials.stopped(plan, store, trial) or bool(trials.record(store, trial)) for trial in plan.trials]
+    assert True in ended
+    assert any(isinstance(each, str) for each in ended)
+    assert False not in ended
+    freed = real(tmp_path, rates, warmup_steps=0)
+    work(freed)
+    assert all(trials.record(store, trial) for trial in freed.trials)
     assert not list(store.folder.glob("trials/*/stopped.json"))
-
-
-def of(plan: Plan, store: Store, trial: Trial) -> str:
-    if trials.record(store, trial):
-        return "finished"
-    return "stopped" if trials.stopped(plan, store, trial) else "lost"
