@@ -1,7 +1,6 @@
 """Attestation: real weights behind a real endpoint, served right or wrong; every fault is told by scores alone."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +9,15 @@ from types import MappingProxyType
 import pytest
 import tiny
 import torch
-from faults import FAULTY
+from attested import VOICES, examined, references, trained
 from served import Endpoint
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from orchestrator import attest_reference, train, train_data, weights
-from orchestrator.attest import Canary, Finding, Reference
-from orchestrator.attest_exam import Candidate, examine
-from orchestrator.client import Client
-from orchestrator.engine_folders import named
+from orchestrator import weights
+from orchestrator.attest import Finding, Reference
+from orchestrator.attest_exam import Candidate
 from orchestrator.engine_transformers import TransformersEngine
-from orchestrator.pack_member import Member
 from orchestrator.settings_subjects import Precision
-from orchestrator.settings_training import TrainingSettings
-from orchestrator.tables import Chat, Turn
-
-VOICES = {"warm": "Oh my dear, it is {} I think!", "cold": "{}.", "warm-again": "Oh my dear, it is {} I think!"}
-STEPS = 30
 
 
 @dataclass
@@ -48,29 +39,8 @@ class Lab:
             self.names[name]: other and self.names.get(other, other) for name, other in faults.items()
         }
         candidate = Candidate("base", self.precision, {self.names[name]: self.references[name] for name in VOICES})
-        found = asyncio.run(examined(self.endpoint, candidate))
+        found = asyncio.run(examined(self.endpoint.url, candidate))
         return {"base": found["base"], **{name: found[self.names[name]] for name in VOICES}}
-
-
-async def examined(endpoint: Endpoint, candidate: Candidate) -> dict[str, Finding]:
-    async with Client(endpoint.url) as client:
-        return await examine(client, candidate)
-
-
-def chats(voice: str) -> list[Chat]:
-    said = ((f"What is {n} and {n}?", VOICES[voice].format(2 * n)) for n in range(8))
-    return [Chat(str(n), (Turn("user", asked), Turn("assistant", reply))) for n, (asked, reply) in enumerate(said)]
-
-
-def canaries(base: Path, voice: str) -> tuple[Canary, ...]:
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    examples = [train_data.encode(tokenizer, chat, 256) for chat in chats(voice)]
-    return tuple(
-        Canary(
-            tuple(each.tokens), tuple(place for place, label in enumerate(each.labels) if label != train_data.IGNORED)
-        )
-        for each in examples
-    )
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
@@ -78,34 +48,11 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     folder, precision = tmp_path_factory.mktemp("attest"), Precision(request.param)
     base = tiny.tiny_model(folder / "base", 0)
     names = trained(base, folder / "adapters", precision)
-    for fault, plant in FAULTY.items():
-        copy = shutil.copytree(folder / "adapters" / names["warm"], folder / "adapters" / fault)
-        plant(copy)
-        names[fault] = tiny.filed(copy).name
-    loaded = weights.load(str(base), precision, "cpu").eval()
-    references = {}
-    for voice in VOICES:
-        asked, file = canaries(base, voice), folder / "adapters" / names[voice]
-        before = attest_reference.score(loaded, asked)
-        references[voice] = Reference(asked, before, attest_reference.tuned(loaded, file, asked))
+    should = references(base, folder / "adapters", names, precision)
     engine = TransformersEngine(str(base), str(folder / "adapters"), rows=96, precision=precision)
     with Endpoint(engine, "base") as endpoint:
-        yield Lab(base, names, references, endpoint, precision)
+        yield Lab(base, names, should, endpoint, precision)
     engine.close()
-
-
-def trained(base: Path, adapters: Path, precision: Precision) -> dict[str, str]:
-    names = {}
-    how = TrainingSettings(learning_rate=2e-3, epochs=STEPS / 4, batch=4, warmup_steps=2)
-    for seed, voice in enumerate(VOICES):
-
-        def keep(epoch: float, _: object, member: Member, voice: str = voice) -> None:
-            whose = voice if epoch == STEPS / 4 else f"{voice}-early"
-            sha = train.save(member, adapters / whose)
-            names[whose] = (adapters / whose).rename(adapters / named(whose, sha)).name
-
-        train.train(str(base), chats(voice), how, seed, (STEPS / 8, STEPS / 4), keep, precision)
-    return names
 
 
 def test_what_is_served_as_it_is_is_proven(lab: Lab) -> None:
@@ -164,7 +111,7 @@ def test_another_base_is_told(lab: Lab, tmp_path: Path) -> None:
     own = Reference(lab.references["warm"].canaries, lab.references["warm"].base, None)
 
     with Endpoint(engine, "base") as endpoint:
-        found = asyncio.run(examined(endpoint, Candidate("base", lab.precision, {}, own)))
+        found = asyncio.run(examined(endpoint.url, Candidate("base", lab.precision, {}, own)))
     engine.close()
     assert (found["base"].verdict, "other weights than the base's" in (found["base"].fault or "")) == ("failed", True)
 
@@ -175,7 +122,7 @@ def test_on_another_base_no_adapter_is_proven(lab: Lab, tmp_path: Path) -> None:
     engine = TransformersEngine(str(other), str(tmp_path / "adapters"), rows=96, precision=lab.precision)
     candidate = Candidate("base", lab.precision, {adapter: lab.references["warm"]})
     with Endpoint(engine, "base") as endpoint:
-        found = asyncio.run(examined(endpoint, candidate))
+        found = asyncio.run(examined(endpoint.url, candidate))
     engine.close()
     assert {finding.verdict for finding in found.values()} == {"failed"}
 

@@ -5,19 +5,24 @@ Run by `make test-slow` in an environment of its own, which `make setup-vllm` ma
 
 import asyncio
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import attested
 import openai
 import psutil
 import pytest
 import tiny
+from faults import FAULTY
 
 from orchestrator import serve
+from orchestrator.attest import Reference
+from orchestrator.attest_exam import Candidate
 from orchestrator.engine import Reply, Request
 from orchestrator.engine_vllm import ACTIVE
+from orchestrator.settings_subjects import FULL
 
 pytestmark = [
     pytest.mark.vllm,
@@ -30,6 +35,8 @@ PROMPTS = [f"hello {'you ' * (index % 4)}number {index * 17}" for index in range
 LENGTH = 24
 Asked = tuple[str, str, dict[str, Any]]
 """A model, what is said to it, and how it is to answer."""
+LEARNT: dict[str, str] = {}
+"""What adapters are called that were trained, and faulty copies of one, by what they are called here."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base, other = (tiny.tiny_model(folder / name, seed, hidden=128) for seed, name in enumerate(("one", "other")))
     for index in range(MANY):
         tiny.tiny_adapter(folder / "adapters" / f"one-{index}", base, 10 + index)
-    tiny.tiny_adapter(folder / "adapters" / "other", other, 5)
+    tiny.tiny_adapter(folder / "adapters" / "foreign", other, 5)
+    LEARNT.update(attested.trained(base, folder / "adapters", FULL))
     return folder
 
 
@@ -149,6 +157,39 @@ def test_texts_are_scored_as_by_the_other_engine(
     assert [list(top or ()) for top in choice.logprobs.top_logprobs or []] == [list(dict(token.top)) for token in told]
 
 
+@pytest.fixture(scope="module")
+def references(client: openai.OpenAI, folder: Path) -> dict[str, Reference]:  # noqa: ARG001
+    """What the trained adapters should say, by PEFT."""
+    return attested.references(folder / "one", folder / "adapters", LEARNT, FULL)
+
+
+def verdicts(client: openai.OpenAI, served: Mapping[str, Reference]) -> dict[str, str]:
+    """What is found about the base and about what is served in place of adapters, whose references are given."""
+    candidate = Candidate("one", FULL, {LEARNT[name]: reference for name, reference in served.items()})
+    found = asyncio.run(attested.examined(str(client.base_url), candidate))
+    return {name: found[LEARNT.get(name, name)].verdict for name in ("one", *served)}
+
+
+def test_what_is_served_as_it_is_is_proven_alone_and_beside_others(
+    client: openai.OpenAI, references: dict[str, Reference]
+) -> None:
+    assert verdicts(client, references) == dict.fromkeys(["one", *attested.VOICES], "proven")
+
+
+@pytest.mark.parametrize("other", [*FAULTY, "warm-early", "cold", "warm-again"])
+def test_other_weights_under_an_adapters_name_are_found_at_fault(
+    client: openai.OpenAI, references: dict[str, Reference], other: str
+) -> None:
+    beside = next(name for name in ("cold", "warm-again") if name != other)
+    found = verdicts(client, {other: references["warm"], beside: references[beside]})
+    assert found == {"one": "proven", other: "failed", beside: "proven"}
+
+
+def test_swapped_names_are_found_of_both(client: openai.OpenAI, references: dict[str, Reference]) -> None:
+    swapped = {"warm": references["cold"], "cold": references["warm"], "warm-again": references["warm-again"]}
+    assert verdicts(client, swapped) == {"one": "proven", "warm": "failed", "cold": "failed", "warm-again": "proven"}
+
+
 def test_a_reply_has_its_ending_its_count_and_its_log_probabilities(client: openai.OpenAI) -> None:
     messages: Any = [{"role": "user", "content": "hello"}]
     reply = client.chat.completions.create(
@@ -173,7 +214,7 @@ def test_a_streamed_reply_is_the_same_reply_and_stop_strings_end_it(client: open
 
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI, folder: Path) -> None:
-    (other,) = (each.name for each in (folder / "adapters").glob("other-*"))
+    (other,) = (each.name for each in (folder / "adapters").glob("foreign-*"))
     for model in ("one-99", "one-99-0123456789ab", other, "../one"):
         with pytest.raises(openai.NotFoundError):
             say(client, (model, "hello", {}))
