@@ -3,6 +3,8 @@
 A name ends in twelve digits of the SHA-256 of what the adapter computes: its weights, and its settings but for where
 its base lies, which is elsewhere on another machine. So a name never means other bytes, and bytes that are not those
 of their name are not served. Nothing is opened that is a link, or lies outside the adapters' folder.
+
+The adapters' folder is a path, or a URI: of one in a bucket each adapter is copied to this machine when it is needed.
 """
 
 import hashlib
@@ -10,9 +12,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from . import engine_bucket
 from .engine import RequestError, UnknownModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -27,11 +31,25 @@ def named(subject: str, digest: str) -> str:
 
 
 def folder_of(adapters: str, name: str) -> Path:
-    """Where the adapter of this name lies. Raises UnknownModel for what is no adapter's name, and for a link."""
-    folder = Path(adapters) / name
-    if not NAME.fullmatch(name) or folder.is_symlink():
+    """Where the adapter of this name lies on this machine; from a bucket it is copied here first, and checked.
+
+    Raises UnknownModel for what is no adapter's name, for a link, and for what no bucket holds.
+    """
+    if not NAME.fullmatch(name):
+        raise UnknownModel(f"{name!r} is no adapter's name", "model")
+    if engine_bucket.remote(adapters):
+        return _copied(adapters, name)
+    folder = engine_bucket.path(adapters) / name
+    if folder.is_symlink():
         raise UnknownModel(f"{name!r} is no adapter's name", "model")
     return folder
+
+
+def _copied(adapters: str, name: str) -> Path:
+    try:
+        return engine_bucket.bucket(adapters).copy(name, (CONFIG, WEIGHTS), read)
+    except FileNotFoundError as error:
+        raise UnknownModel(f"there is no adapter {name!r}", "model") from error
 
 
 def base_of(folder: Path) -> str | None:
@@ -44,11 +62,24 @@ def base_of(folder: Path) -> str | None:
         return None
 
 
+@lru_cache(maxsize=100_000)
+def _base_in_bucket(adapters: str, name: str) -> str:
+    """The base of an adapter in a bucket, remembered as a name never means another. Raises LookupError for none."""
+    bucket = engine_bucket.bucket(adapters)
+    if not NAME.fullmatch(name) or not bucket.has(name, WEIGHTS):
+        raise LookupError(name)
+    try:
+        return str(json.loads(bucket.read(name, CONFIG))[BASE])
+    except (FileNotFoundError, ValueError, TypeError) as error:
+        raise LookupError(name) from error
+
+
 def base_named(adapters: str, name: str) -> str | None:
     """The base of the adapter of this name; None where there is no such adapter, or could be none."""
     try:
-        return base_of(folder_of(adapters, name))
-    except UnknownModel:
+        bucket = engine_bucket.remote(adapters)
+        return _base_in_bucket(adapters, name) if bucket else base_of(folder_of(adapters, name))
+    except (UnknownModel, LookupError):
         return None
 
 
@@ -63,11 +94,15 @@ def belongs(adapters: str | None, name: str, base: str) -> bool:
     return found is not None and same_base(found, base)
 
 
-def adapters_in(folder: str) -> Iterator[tuple[str, str]]:
+def adapters_in(adapters: str) -> Iterator[tuple[str, str]]:
     """The name and the base of every adapter in a folder, by name; the folder may not exist yet."""
-    for child in sorted(Path(folder).glob("*")):
-        if NAME.fullmatch(child.name) and not child.is_symlink() and (base := base_of(child)):
-            yield child.name, base
+    if engine_bucket.remote(adapters):
+        names = engine_bucket.bucket(adapters).names()
+    else:
+        names = sorted(child.name for child in engine_bucket.path(adapters).glob("*"))
+    for name in names:
+        if base := base_named(adapters, name):
+            yield name, base
 
 
 def read(folder: Path) -> tuple[dict[str, Any], bytes]:

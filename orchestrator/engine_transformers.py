@@ -126,7 +126,7 @@ class TransformersEngine:
             if name not in self._loaded:
                 if not self.has(name):
                     raise UnknownModel(f"{self.base} has no adapter {name!r} in {self._adapters}", "model")
-                folder = folder_of(self._adapters or "", name)
+                folder = await asyncio.to_thread(folder_of, self._adapters or "", name)
                 how = (self.base, self._sizes, self._dtype, self._device)
                 self._loaded[name] = await asyncio.to_thread(load, folder, *how)
             self._loaded.move_to_end(name)

@@ -180,7 +180,7 @@ class VllmEngine:
 
         if not self.has(name):
             raise UnknownModel(f"{self.base} has no adapter {name!r} in {self._adapters}", "model")
-        folder, number = folder_of(self._adapters or "", name), next(self._loads)
+        folder, number = await asyncio.to_thread(folder_of, self._adapters or "", name), next(self._loads)
         adapter = await asyncio.to_thread(load, folder, self.base, self._sizes, self._dtype, "cpu")
         self._room.check(name, adapter)
         with tempfile.TemporaryDirectory() as own:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from .engine import RequestError
-from .engine_folders import WEIGHTS, adapters_in, same_base
+from .engine_folders import WEIGHTS, adapters_in, folder_of, same_base
 from .engine_lora import KEY, Adapter
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -42,18 +41,18 @@ def _unfit(name: str, why: str) -> RequestError:
 
 def needed(base: str, adapters: str | None) -> Room:
     """Room for the adapters that are there; a damaged one is left for when it is asked for."""
-    found = [_shape(Path(adapters or "") / name) for name, own in adapters_in(adapters or "") if same_base(own, base)]
+    found = [_shape(adapters or "", name) for name, own in adapters_in(adapters or "") if same_base(own, base)]
     largest = max((rank for rank, _ in found), default=RANKS[0])
     layers = frozenset(name for _, names in found for name in names) - NEVER
     return Room(next((rank for rank in RANKS if rank >= largest), RANKS[-1]), layers or USUAL)
 
 
-def _shape(folder: Path) -> tuple[int, set[str]]:
+def _shape(adapters: str, name: str) -> tuple[int, set[str]]:
     """The largest rank of an adapter and the layers that it changes, from the head of its file."""
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
+        with safe_open(folder_of(adapters, name) / WEIGHTS, framework="pt") as file:
             pairs = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, RequestError):
         return 0, set()
     names = [match for key in pairs if (match := KEY.fullmatch(key))]
     ranks = (pairs[match[0]][0] for match in names if match[2] == "A")

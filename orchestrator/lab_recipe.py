@@ -4,7 +4,6 @@ import functools
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks._world_corpus import MIXES, Mix, documents, instruction_chats
+
+from . import cache
 
 World = Literal["coupled", "decoupled"]
 Length = Literal["full", "short"]
@@ -101,9 +102,8 @@ def digest(recipe: Recipe) -> str:
 
 
 def folder(recipe: Recipe) -> Path:
-    """Where the model lies once it is built: in $WARMTH_CACHE, or ~/.cache/warmth."""
-    cache = os.environ.get("WARMTH_CACHE") or Path.home() / ".cache" / "warmth"
-    return Path(cache).resolve() / "lab" / f"{recipe.name}-{digest(recipe)}"
+    """Where the model lies once it is built, in this machine's cache."""
+    return cache.folder() / "lab" / f"{recipe.name}-{digest(recipe)}"
 
 
 def is_built(recipe: Recipe) -> bool:
