@@ -1,147 +1,45 @@
 """What attestation takes, how often it is wrong about honest adapters, and which faults it catches.
 
-    python benchmarks/attestation.py [--short]
+    python benchmarks/attestation.py [--short] [ENGINE ...]
 
-Trains adapters of 5 to 500 steps on the embedded model, in float32 and in bfloat16, at the published learning rate and
-at fifty times that, and serves them behind a real endpoint: as they are, and with faults that are really planted: other
-weights are served under the name. Each honest load is a fresh one, on canaries drawn anew. An adapter that is too weak
-to tell where it is served as it is counts in `too_weak_pct`, and its faults apart from the others, in
-`caught_pct_of_weak`.
-The last line is one JSON object: seconds_per_adapter (reference and examination), loads, false_alarms, caught_pct.
+On the engines that are named, or on all that are installed (`make setup-vllm` has both). Trains adapters of 5 to 500
+steps on the embedded model, in float32 and in bfloat16, at the published learning rate and at fifty times that, and
+serves them behind a real endpoint: as they are, and with faults that are really planted: other weights are served under
+the name. Each honest load is a fresh one, on canaries drawn anew; of vLLM they are fewer, in one process that has seats
+for a group of adapters at a time, and in float32 alone. There a fault of vLLM's own is let happen besides: where every
+slot has an adapter, rows of the base get the last one's weights. An adapter that is too weak to tell where it is served
+as it is counts in `too_weak_pct`, and its faults apart from the others, in `caught_pct_of_weak`.
+The last line is one JSON object: seconds_per_adapter (reference and examination), loads, false_alarms, caught_pct, all
+of the transformers engine where it was run; and under `vllm` the same of vLLM.
 """
 
-import asyncio
 import dataclasses
-import itertools
 import json
-import random
-import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import machine
 import torch
-from faults import FAULTY
-from served import Endpoint
-from transformers import AutoTokenizer
+from loads import RATES, SEEDS, Adapters
 
-from orchestrator import attest_reference, chats, engine_folders, lab, models, train, train_data, weights
-from orchestrator.attest import Canary, Finding, Reference
-from orchestrator.attest_exam import TOGETHER, Candidate, examine
-from orchestrator.client import Client
-from orchestrator.engine_transformers import TransformersEngine
-from orchestrator.pack_member import Member, Moment
+from orchestrator import engine_choice, lab, models
+from orchestrator.attest import Finding
+from orchestrator.engine_vllm import VllmEngine
+from orchestrator.settings import EngineName
 from orchestrator.settings_subjects import Model, Precision
-from orchestrator.settings_training import Data, TrainingSettings
-from orchestrator.tokens import CANARIES, LONGEST
 
-RATES, SEEDS, BATCH, POOL, LOADS = (1e-5, 5e-4), (0, 1), 4, 160, 1000
+LOADS: dict[EngineName, int] = {"transformers": 1000, "vllm": 100}
 STEPS = (5, 10, 20, 50, 100, 200, 500)
 SHORT = (5, 50)
-PRECISIONS = (Precision("float32"), Precision("bfloat16"))
-
-
-@dataclass
-class Adapters:
-    """Adapters of one base in one precision, what all canaries of the pool are worth to them, and honest verdicts."""
-
-    base: str
-    folder: Path
-    precision: Precision
-    pool: list[Canary] = field(default_factory=list)
-    names: dict[tuple[float, int, int], str] = field(default_factory=dict)
-    "By learning rate, seed and steps."
-    scores: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
-    "By name, and of the base under its folder: each canary's."
-
-    def train(self, steps: tuple[int, ...]) -> None:
-        """All adapters, several from each training."""
-        self.folder.mkdir()
-        tokenizer, learnt = AutoTokenizer.from_pretrained(self.base), chats.lab(Data(chats=480))
-        per = len(learnt) // BATCH
-        for rate in RATES:
-            for seed in SEEDS:
-                how = TrainingSettings(learning_rate=rate, epochs=steps[-1] / per, batch=BATCH)
-
-                def keep(_: float, moment: Moment, member: Member, of: tuple[float, int] = (rate, seed)) -> None:
-                    aside = self.folder / "aside"
-                    sha = train.save(member, aside)
-                    name = engine_folders.named(f"lr{of[0]:g}-s{of[1]}-n{moment.step}", sha)
-                    self.names[*of, moment.step] = aside.rename(self.folder / name).name
-
-                train.train(self.base, learnt, how, seed, [each / per for each in steps], keep, self.precision)
-        drawn = random.Random(0).sample(learnt, POOL)
-        for example in (train_data.encode(tokenizer, chat, LONGEST) for chat in drawn):
-            scored = tuple(place for place, label in enumerate(example.labels) if label != train_data.IGNORED)
-            self.pool.append(Canary(tuple(example.tokens), scored))
-
-    def refer(self) -> float:
-        """Score the pool by PEFT; the seconds that this takes for as many canaries as an adapter is examined on."""
-        loaded, took = weights.load(self.base, self.precision, "cpu").eval(), []
-        self.scores[self.base] = [attest_reference.score(loaded, [each]) for each in self.pool]
-        for name in self.names.values():
-            began = time.perf_counter()
-            found = attest_reference.tuned(loaded, self.folder / name, self.pool)
-            took.append((time.perf_counter() - began) * 2 * CANARIES / POOL)
-            values = iter(found)
-            self.scores[name] = [tuple(next(values) for _ in each.scored) for each in self.pool]
-        return statistics.mean(took)
-
-    def reference(self, name: str, seed: object) -> Reference:
-        """An adapter's reference on canaries drawn from the pool."""
-        drawn = random.Random(f"{name}/{seed}").sample(range(len(self.pool)), CANARIES)
-        base, own = ([value for place in drawn for value in self.scores[of][place]] for of in (self.base, name))
-        return Reference(tuple(self.pool[place] for place in drawn), tuple(base), tuple(own))
-
-    def find(
-        self, seed: object, wrong: Mapping[str, str | None] | None = None, leaks: str | None = None
-    ) -> tuple[dict[str, Finding], list[Finding], float]:
-        """What a fresh engine's adapters are found to be, its base beside each group, and seconds per adapter.
-
-        Where one `leaks`, of a single group with it.
-        """
-        names = list(self.names.values())
-        random.Random(str(seed)).shuffle(names)
-        if leaks:
-            names = [leaks, *(name for name in names if name != leaks)][:TOGETHER]
-        groups = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
-        engine = TransformersEngine(self.base, str(self.folder), rows=96, precision=self.precision)
-
-        async def examined(url: str) -> list[dict[str, Finding]]:
-            references = [{name: self.reference(name, seed) for name in group} for group in groups]
-            async with Client(url) as client:
-                return [await examine(client, Candidate("base", self.precision, each)) for each in references]
-
-        began = time.perf_counter()
-        with Endpoint(engine, "base") as endpoint:
-            endpoint.wrong, endpoint.leaks = wrong or {}, leaks
-            found = asyncio.run(examined(endpoint.url))
-        took = (time.perf_counter() - began) / len(names)
-        engine.close()
-        bases = [group.pop("base") for group in found]
-        return {name: finding for group in found for name, finding in group.items()}, bases, took
-
-    def planted(self) -> Iterator[tuple[str, dict[str, str | None]]]:
-        """Each fault, and what is served in place of each adapter."""
-        for fault, plant in FAULTY.items():
-            yield fault, {name: self._copy(name, fault, plant) for name in self.names.values()}
-        yield "missing path, the base served in silence", dict.fromkeys(self.names.values())
-        steps = sorted({key[2] for key in self.names})
-        earlier = {after: before for before, after in itertools.pairwise(steps)} | {steps[0]: steps[1]}
-        yield "stale bytes", {name: self.names[*key[:2], earlier[key[2]]] for key, name in self.names.items()}
-        other = dict(zip(SEEDS, reversed(SEEDS), strict=True))
-        yield "swapped ids", {name: self.names[key[0], other[key[1]], key[2]] for key, name in self.names.items()}
-
-    def _copy(self, name: str, fault: str, plant: object) -> str:
-        copy = shutil.copytree(self.folder / name, self.folder / f"{fault}-{name[:-13]}")
-        plant(copy)  # type: ignore[operator]
-        return copy.rename(copy.with_name(engine_folders.named(copy.name, engine_folders.digest(copy)))).name
+PRECISIONS: dict[EngineName, tuple[Precision, ...]] = {
+    "transformers": (Precision("float32"), Precision("bfloat16")),
+    "vllm": (Precision("float32"),),
+}
 
 
 @dataclass
@@ -181,6 +79,14 @@ class Tally:
             told = dataclasses.replace(base, alone=found[name].alone)
             self._count("base rows mixed", f"{adapters.precision.dtype} {name}", told)
 
+    def last_slot(self, adapters: Adapters, engine: VllmEngine) -> None:
+        """Where every slot of vLLM's has an adapter, rows of the base get the last one's weights."""
+        engine._seats._most += 1
+        bases = adapters.find("slots")[1]
+        failed = any(base.verdict == "failed" for base in bases)
+        (self.caught if failed else self.missed)["vLLM's last slot"] += 1
+        print("vLLM's last slot:", *{base.fault for base in bases if base.fault}, sep="\n    ")
+
     def _count(self, fault: str, where: str, finding: Finding) -> None:
         failed = finding.verdict == "failed"
         if finding.alone and not finding.alone.clear:
@@ -206,28 +112,49 @@ class Tally:
         }
 
 
+def tally(engine: EngineName, base: str, folder: Path, short: bool) -> Tally:
+    """All that is done on one engine."""
+    found, steps, precisions = Tally(), SHORT if short else STEPS, PRECISIONS[engine]
+    rounds = 1 if short else -(-LOADS[engine] // (len(precisions) * len(RATES) * len(SEEDS) * len(steps)))
+    for precision in precisions:
+        adapters = Adapters(base, folder / f"{engine}-{precision.dtype}", precision)
+        adapters.train(steps)
+        if engine == "transformers":
+            found.honest(adapters, rounds)
+            found.faulty(adapters)
+            continue
+        with adapters.on_vllm() as started:
+            found.honest(adapters, rounds)
+            found.faulty(adapters)
+            found.last_slot(adapters, started)
+    return found
+
+
+def show(engine: EngineName, found: Tally) -> None:
+    """All that was found on one engine, but for the figures."""
+    for alarm in found.alarms:
+        print(f"{engine}: false alarm:", alarm)
+    for fault in sorted({*found.caught, *found.missed}):
+        print(f"{engine}: {fault:<44} caught {found.caught[fault]} of {found.caught[fault] + found.missed[fault]}")
+    for name, count in sorted(found.weak.items()):
+        print(f"{engine}: too weak to tell: {name} in {count} loads")
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    short = "--short" in sys.argv
+    short, names = "--short" in sys.argv, set(sys.argv[1:]) - {"--short"}
+    engines: list[EngineName] = [each for each in get_args(EngineName) if each in (names or get_args(EngineName))]
     model = Model(name="lab", lab="coupled", recipe="short" if short else "full")
     for recipe in models.unbuilt([model]):
         lab.build(recipe, lambda *_: None)
-    tally, steps = Tally(), SHORT if short else STEPS
-    rounds = 1 if short else -(-LOADS // (len(PRECISIONS) * len(RATES) * len(SEEDS) * len(steps)))
+    figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for precision in PRECISIONS:
-            adapters = Adapters(models.chat_model(model), Path(folder) / precision.dtype, precision)
-            adapters.train(steps)
-            tally.honest(adapters, rounds)
-            tally.faulty(adapters)
+        for engine in (each for each in engines if each != "vllm" or engine_choice.installed()):
+            found = tally(engine, models.chat_model(model), Path(folder), short)
+            show(engine, found)
+            figures |= found.figures() if engine == "transformers" else {engine: found.figures()}
     print(machine.here())
-    for alarm in tally.alarms:
-        print("false alarm:", alarm)
-    for fault in sorted({*tally.caught, *tally.missed}):
-        print(f"{fault:<44} caught {tally.caught[fault]} of {tally.caught[fault] + tally.missed[fault]}")
-    for name, count in sorted(tally.weak.items()):
-        print(f"too weak to tell: {name} in {count} of {rounds} loads")
-    print(json.dumps(tally.figures()))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """What serving costs: replies through Ray Serve against the same engine called directly, and many adapters in a batch.
 
-    python benchmarks/serving.py [RUN]       a finished run; runs/lab if not given
+    python benchmarks/serving.py [RUN] [ENGINE ...]       a finished run; runs/lab if not given
 
-Serves the run's first model, as it is and under its adapters, on each engine that is installed (`make setup-vllm` has
-both), and asks the run's own questions through the project's own client in this process. The model's replies are kept
-from ending, so that each has the wanted length. Medians of repeats that take turns. The last line is one JSON object:
-through_serve_ratio (tokens per second through Serve over those of the engine called in this process, 256 requests of
-128 tokens in flight; the least of the engines), mixed_adapters_ratio (tokens per second of eight adapters in one
-stream over those of one adapter, 128 in flight; the transformers engine), and under `engines` for each: the tokens per
-second that these are made of, and for replies of 8 tokens requests_per_s and CPU milliseconds per request: cpu_ms, of
-which proxy_ms (Serve's HTTP proxy), engine_ms (the replica: protocol and model), client_ms (this process), rest_ms.
+Serves the run's first model, as it is and under its adapters, on the engines that are named, or on each that is
+installed (`make setup-vllm` has both), and asks the run's own questions through the project's own client in this
+process. The model's replies are kept from ending, so that each has the wanted length. Medians of repeats that take
+turns. The last line is one JSON object: through_serve_ratio (tokens per second through Serve over those of the engine
+called in this process, 256 requests of 128 tokens in flight; the least of the engines), mixed_adapters_ratio (tokens
+per second of eight adapters in one stream over those of one adapter, 128 in flight; the transformers engine), and under
+`engines` for each: the tokens per second that these are made of, and for replies of 8 tokens requests_per_s and CPU
+milliseconds per request: cpu_ms, of which proxy_ms (Serve's HTTP proxy), engine_ms (the replica: protocol and model),
+client_ms (this process), rest_ms.
+The same of a long reply begin with served_long_, and direct_long_cpu_ms is what one takes without Serve: on a machine
+of two cores, where the engine computes on one, all the others share what is left.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import json
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +41,7 @@ from orchestrator.serve_model import Base
 from orchestrator.serve_model import engine as start
 from orchestrator.settings import EngineName
 
-LONG, SHORT, ADAPTERS, ROUNDS, REPEATS = 128, 8, 8, 5, 3
+LONG, SHORT, ADAPTERS, ROUNDS, REPEATS = 128, 8, 8, 4, 3
 IN_FLIGHT, MIXED_IN_FLIGHT, ROWS = 256, 128, 128
 ROLES = ("proxy", "engine", "client", "rest")
 Asked = list[tuple[str, Question]]
@@ -125,31 +129,50 @@ async def speed(ask: Ask, asked: Asked, in_flight: int, length: int) -> float:
     return (len(asked) - 2 * in_flight) / (over[-1 - in_flight] - over[in_flight - 1])
 
 
-async def measure(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
+async def spending(ask: Ask, asked: Asked, in_flight: int, length: int) -> tuple[float, dict[str, float]]:
+    """Replies per second, and the CPU milliseconds of a reply: all of them, and of each role."""
+    before = cpu_seconds()
+    rate = await speed(ask, asked, in_flight, length)
+    spent = {part: 1000 * (after - before[part]) / len(asked) for part, after in cpu_seconds().items()}
+    return rate, {"cpu_ms": sum(spent.values()), **{f"{part}_ms": each for part, each in spent.items()}}
+
+
+async def measure(engine: Engine, url: str, asked: Questions, mixed: bool) -> dict[str, float]:
     """One repeat of everything on one engine."""
     base = asked.of(0, ROUNDS * IN_FLIGHT)
-    one, eight = (asked.of(count, ROUNDS * MIXED_IN_FLIGHT) for count in (1, ADAPTERS))
     async with Client(url, in_flight=IN_FLIGHT) as client:
         direct, served = directly(engine, asked.model.name), through(client)
-        found = {
-            "direct_tokens_per_s": LONG * await speed(direct, base, IN_FLIGHT, LONG),
-            "served_tokens_per_s": LONG * await speed(served, base, IN_FLIGHT, LONG),
-            "one_adapter_tokens_per_s": LONG * await speed(served, one, MIXED_IN_FLIGHT, LONG),
-            "eight_adapters_tokens_per_s": LONG * await speed(served, eight, MIXED_IN_FLIGHT, LONG),
-        }
-        before = cpu_seconds()
-        rate = await speed(served, base, IN_FLIGHT, SHORT)
-        spent = {f"{part}_ms": 1000 * (after - before[part]) / len(base) for part, after in cpu_seconds().items()}
-    return {**found, "requests_per_s": rate, "cpu_ms": sum(spent.values()), **spent}
+        alone, alone_spent = await spending(direct, base, IN_FLIGHT, LONG)
+        long, long_spent = await spending(served, base, IN_FLIGHT, LONG)
+        beside = await adapters(served, asked) if mixed else {}
+        rate, spent = await spending(served, base, IN_FLIGHT, SHORT)
+    return {
+        "direct_tokens_per_s": LONG * alone,
+        "served_tokens_per_s": LONG * long,
+        **beside,
+        "direct_long_cpu_ms": alone_spent["cpu_ms"],
+        **{f"served_long_{name}": each for name, each in long_spent.items()},
+        "requests_per_s": rate,
+        **spent,
+    }
 
 
-async def repeats(engine: Engine, url: str, asked: Questions) -> dict[str, float]:
+async def adapters(served: Ask, asked: Questions) -> dict[str, float]:
+    """One adapter's stream, and that of eight."""
+    one, eight = (asked.of(count, ROUNDS * MIXED_IN_FLIGHT) for count in (1, ADAPTERS))
+    return {
+        "one_adapter_tokens_per_s": LONG * await speed(served, one, MIXED_IN_FLIGHT, LONG),
+        "eight_adapters_tokens_per_s": LONG * await speed(served, eight, MIXED_IN_FLIGHT, LONG),
+    }
+
+
+async def repeats(engine: Engine, url: str, asked: Questions, mixed: bool) -> dict[str, float]:
     """Medians of the repeats, after one of short replies in which all is loaded."""
     everyone = asked.of(ADAPTERS, MIXED_IN_FLIGHT) + asked.of(0, MIXED_IN_FLIGHT)
     await speed(directly(engine, asked.model.name), everyone, MIXED_IN_FLIGHT // 2, SHORT)
     async with Client(url, in_flight=IN_FLIGHT) as client:
         await speed(through(client), everyone, MIXED_IN_FLIGHT // 2, SHORT)
-    found = [await measure(engine, url, asked) for _ in range(REPEATS)]
+    found = [await measure(engine, url, asked, mixed) for _ in range(REPEATS)]
     return {name: round(statistics.median(each[name] for each in found), 2) for name in found[0]}
 
 
@@ -158,29 +181,31 @@ def on_engine(name: EngineName, base: Base, asked: Questions) -> dict[str, float
     engine = start(replace(base, engine=name))
     try:
         url = serve.deploy({asked.model.name: base.folder}, base.adapters, engine=name, rows=base.rows)
-        found = asyncio.run(repeats(engine, url, asked))
+        found = asyncio.run(repeats(engine, url, asked, mixed=name == "transformers"))
     finally:
         serve.shut_down()
         engine.close()  # type: ignore[attr-defined]
-    return {
-        "through_serve_ratio": round(found["served_tokens_per_s"] / found["direct_tokens_per_s"], 3),
-        "mixed_adapters_ratio": round(found["eight_adapters_tokens_per_s"] / found["one_adapter_tokens_per_s"], 3),
-        **found,
-    }
+    return {"through_serve_ratio": round(found["served_tokens_per_s"] / found["direct_tokens_per_s"], 3), **found}
+
+
+def mixed_ratio(found: dict[str, float] | None) -> float | None:
+    """Eight adapters' tokens against one's, where that was measured."""
+    return round(found["eight_adapters_tokens_per_s"] / found["one_adapter_tokens_per_s"], 3) if found else None
 
 
 def main() -> None:
     torch.set_num_threads(1)  # as in a replica, which has one core
     asked = Questions(run_folder())
     names = {name for name, _ in asked.of(ADAPTERS, ADAPTERS)}
-    engines = [name for name in get_args(EngineName) if name != "vllm" or engine_choice.installed()]
+    named = [name for name in get_args(EngineName) if name in sys.argv[1:]] or get_args(EngineName)
+    engines = [name for name in named if name != "vllm" or engine_choice.installed()]
     with tempfile.TemporaryDirectory() as folder, cluster.running(asked.plan.study.resources):
         base = endless(asked.weights, asked.store.path("adapters"), sorted(names), Path(folder))
         found = {name: on_engine(name, base, asked) for name in engines}
     print(machine.here())
     figures = {
         "through_serve_ratio": min(each["through_serve_ratio"] for each in found.values()),
-        "mixed_adapters_ratio": found["transformers"]["mixed_adapters_ratio"],
+        "mixed_adapters_ratio": mixed_ratio(found.get("transformers")),
         "engines": found,
     }
     print(json.dumps(figures))
