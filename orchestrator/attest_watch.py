@@ -22,9 +22,15 @@ from .store import Store
 
 
 class Watch:
-    """Examines what one endpoint serves; `engine` is what serves it. Hosted models' weights are not here to compare."""
+    """Examines what one endpoint serves; `engine` is what serves it, `key` what whoever asks has to show.
 
-    def __init__(self, plan: Plan, store: Store, url: str, engine: str, display: Display) -> None:
+    Hosted models' weights are not here to compare.
+    """
+
+    def __init__(
+        self, plan: Plan, store: Store, url: str, engine: str, display: Display, key: str | None = None
+    ) -> None:
+        self._key = key
         self._plan, self._store, self._url, self._engine, self._display = plan, store, url, engine, display
         self._adapters = trials.adapters(store, plan)
         self._valid: dict[str, Certificate] = {}
@@ -85,7 +91,7 @@ class Watch:
 
     async def _findings(self, subjects: set[Subject]) -> dict[str, Finding]:
         found: dict[str, Finding] = {}
-        async with Client(self._url) as client:
+        async with Client(self._url, self._key) as client:
             for model in {subject.model.name: subject.model for subject in subjects}.values():
                 own = [subject for subject in subjects if subject.model == model]
                 found |= await examine(client, self._candidate(model, own))

@@ -5,6 +5,7 @@ import email.utils
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
+from yarl import URL
 
 T = TypeVar("T")
 
@@ -22,6 +24,8 @@ WITHHELD = ("content_filter", "refusal")
 """Reasons to finish that say that the endpoint would not answer."""
 
 
+SHORTCUT = re.compile(r'http%2F1\.1=":([0-9]{1,5})"')
+"""How an endpoint says that it can be asked at another port of its host as well (RFC 7838)."""
 _SCORING = {"logprobs": 0, "temperature": 0}
 
 
@@ -68,6 +72,7 @@ class Client:
         self._patience = 2 * timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+        self._short: str | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,6 +116,7 @@ class Client:
             except _Again as failure:
                 why, after, busy = str(failure), failure.after, failure.busy
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                self._short = None  # whoever was there may be gone
                 why, after, busy = f"{type(error).__name__}: {self._safe(str(error))}", 0, False
             pause = 0 if busy else next(pauses, None)
             if pause is None:
@@ -120,8 +126,9 @@ class Client:
 
     async def attempt(self, method: str, path: str, **what: Any) -> Any:
         """One request, made once: what it was answered, from JSON. To be called within `patiently`."""
-        async with self._connected().request(method, self._url + path, **what) as response:
+        async with self._connected().request(method, (self._short or self._url) + path, **what) as response:
             text = self._safe((await response.read()).decode("utf-8", "replace"))
+            self._short = self._shorter(response.headers)
             if response.status not in (200, 201):
                 raise self._refusal(response.status, text, path, _after(response.headers))
         try:
@@ -145,6 +152,11 @@ class Client:
         if passing and "insufficient_quota" not in text:
             return _Again(why, after, busy=after > 0 and status in (429, 503))
         return RequestFailed(f"{self._url}{path}: {why}", status)
+
+    def _shorter(self, headers: Mapping[str, str]) -> str | None:
+        """The shorter way that an endpoint names. A key goes nowhere but where it was meant for."""
+        named = SHORTCUT.fullmatch(headers.get("Alt-Svc", ""))
+        return str(URL(self._url).with_port(int(named[1]))) if named and not self._key else None
 
     def _connected(self) -> aiohttp.ClientSession:
         """The connections; made when they are first needed, as they belong to the event loop that is running then."""

@@ -13,6 +13,8 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "90",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "90",
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
@@ -29,7 +31,8 @@ ENVIRONMENT = {
 }
 """Set before Ray starts, so that every worker inherits it: no phoning home, patient health checks, quiet workers.
 
-Serve's request path in one thread and its log in blocks save a tenth of the time of a short request."""
+Serve's replicas listen beside its proxy, for clients that know the way (`serve_shortcut`). Its request path in one
+thread and its log in blocks save a tenth of the time of a short request."""
 
 
 ACTORS_PER_CORE = 4

@@ -58,7 +58,7 @@ def serving(
         return
     bases = {model.name: models.chat_model(model) for model in served}
     precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases))
-    engine = engine_of(study, names)
+    engine, application = engine_of(study, names), f"{serve.NAME}-{study.name}"
     display.say(f"serve: starting {', '.join(bases)} ({engine})")
     filing.file_engine(store, engine_choice.named(engine))
     url = serve.deploy(
@@ -72,11 +72,13 @@ def serving(
         scale=scale,
         access=Access.by(opening.key),
         about=opening.about,
+        certificates=str(store.path("certificates")),
+        application=application,
     )
     try:
         yield url
     finally:
-        serve.shut_down()
+        serve.shut_down(application)
 
 
 def engine_of(study: Study, names: Collection[str]) -> EngineName:

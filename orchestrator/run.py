@@ -88,9 +88,13 @@ class Run:
     def serve(self, host: str, key: str | None) -> None:
         """Serve every model and every adapter that is there, until Ctrl-C; `key` is what whoever asks has to show."""
         with cluster.running(self.study.resources):
-            Stages(self.plan, self.store, self.display, {}).build()
-            about = serve_about.about(self.plan, self.store, self.left.served())
+            stages, served = Stages(self.plan, self.store, self.display, {}), self.left.served()
+            stages.build()
+            units = [unit for unit in self.plan.units if unit.subject.name in served]
+            stages.refer(units)
+            about = serve_about.about(self.plan, self.store, served)
             with self.endpoint(self.plan.units, endpoint.Opening(host, key, about)) as url:
+                stages.attest(units, url, key)
                 hosted = {subject.name for subject in self.plan.subjects if subject.model.hosted}
                 for name in sorted({each.name for of, each in self.left.served().items() if of not in hosted}):
                     self.display.say(name)

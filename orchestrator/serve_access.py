@@ -111,15 +111,15 @@ def _read(file: Path) -> str:
 
 def check_bind(host: str, key: str | None) -> None:
     """Whoever reaches an address beyond this machine must show a key. Raises WarmthError where there is none."""
-    if key is None and not _on_loopback(host):
+    if key is None and not on_loopback(host):
         raise WarmthError(
             f"--host {host} can be reached from other machines, so it needs a key: --api-key-file FILE, or {VARIABLE} "
             "in the environment; or leave --host out, and only this machine reaches it"
         )
 
 
-def _on_loopback(host: str) -> bool:
-    """A name may mean any address, but for the one that always means this machine."""
+def on_loopback(host: str) -> bool:
+    """Whether this machine alone reaches an address; a name may mean any, but for the one that always means this."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from . import serve_page
+from . import serve_page, serve_verdicts
 from .engine import RequestError
 from .serve_access import Access, Busy, body
 from .serve_http import application, json_of
@@ -21,10 +21,12 @@ from .serve_metrics import Counts, together
 from .serve_model import Base, Model
 from .serve_names import Names
 from .serve_protocol import Kind, failure
+from .serve_shortcut import Shortcut
 
 Answers = AsyncIterator[tuple[int, bytes]]
 TRIES = 3
 """A replica that dies takes its requests with it; they are asked of another this often."""
+BUSY = "as many requests wait as may; ask again in a second"
 
 
 class Door:
@@ -36,10 +38,13 @@ class Door:
         own: str | None,
         others: Mapping[str, DeploymentHandle[Any]],
         access: Access,
+        most: int,
         about: Mapping[str, Mapping[str, Any]],
+        certificates: str | None,
     ) -> None:
         self._own, self._others, self._access, self._about = own, others, access, about
-        self._names, self._counts = Names(bases), Counts()
+        self._most, self._in_flight, self._certificates = most, 0, certificates
+        self._names, self._counts, self._shortcut = Names(bases), Counts(), Shortcut()
         self._model = Model(own, bases[own], self._counts) if own else None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -53,7 +58,7 @@ class Door:
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/completions", self._completions, methods=["POST"]),
         ]
-        return application(routes, self._access, self._counts)
+        return application(routes, self._access, self._counts, self._shortcut.headers)
 
     def check_health(self) -> None:
         """What Serve asks from time to time; a replica that fails is replaced."""
@@ -63,25 +68,33 @@ class Door:
     async def _health(self, _: HttpRequest) -> Response:
         return Response(status_code=200)
 
+    def metrics(self) -> tuple[str, str]:
+        """This door's name, and what it counts."""
+        text = self._counts.text(self._model.loaded() if self._model else {})
+        return serve.get_replica_context().replica_tag, text
+
     async def _metrics(self, _: HttpRequest) -> Response:
-        mine = self._counts.text(self._model.loaded() if self._model else {})
-        texts = {serve.get_replica_context().replica_tag: mine}
-        for handle in self._others.values():
+        me = serve.get_replica_context()
+        doors: DeploymentHandle[Any] = serve.get_deployment_handle(me.deployment, me.app_name)
+        texts = dict([self.metrics()])
+        for handle in (doors, *self._others.values()):
             texts |= dict(await handle.broadcast("metrics").results_async())
         return Response(together(texts), media_type="text/plain; version=0.0.4")
 
     async def _models(self, _: HttpRequest) -> Response:
-        data = [self._card(name, base) for name, base in self._names.all().items()]
+        found = serve_verdicts.verdicts(self._certificates)
+        data = [self._card(name, base, found) for name, base in self._names.all().items()]
         return json_of(200, json.dumps({"object": "list", "data": data}).encode())
 
     async def _one_model(self, http: HttpRequest) -> Response:
-        name = http.path_params["name"]
-        return json_of(200, json.dumps(self._card(name, self._names.base(name))).encode())
+        name, found = http.path_params["name"], serve_verdicts.verdicts(self._certificates)
+        return json_of(200, json.dumps(self._card(name, self._names.base(name), found)).encode())
 
-    def _card(self, name: str, base: str) -> dict[str, Any]:
-        """What OpenAI says of a model, and beside it what the run says."""
+    def _card(self, name: str, base: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """What OpenAI says of a model, and beside it what the run says, and what was found of it as it is served."""
         card = {"id": name, "object": "model", "created": 0, "owned_by": "warmth", "base": base}
-        return {**card, **self._about.get(name, {})}
+        attested = {"attestation": found.get(name)} if self._certificates else {}
+        return {**card, **self._about.get(name, {}), **attested}
 
     async def _chat(self, http: HttpRequest) -> Response:
         return await self._pass_on("chat", http)
@@ -90,6 +103,15 @@ class Door:
         return await self._pass_on("completion", http)
 
     async def _pass_on(self, kind: Kind, http: HttpRequest) -> Response:
+        if self._in_flight >= self._most:
+            raise Busy(BUSY)
+        self._in_flight += 1
+        try:
+            return await self._answered(kind, http)
+        finally:
+            self._in_flight -= 1
+
+    async def _answered(self, kind: Kind, http: HttpRequest) -> Response:
         raw = await body(http, self._access.most_bytes)
         head = _head(raw)
         base = self._names.base(head["model"])
@@ -99,7 +121,7 @@ class Door:
                 return await _streamed(self._stream(base, kind, raw, adapter))
             return json_of(*await self._whole(base, kind, raw, adapter))
         except BackPressureError as error:
-            raise Busy("as many requests wait as may; ask again in a second") from error
+            raise Busy(BUSY) from error
 
     async def _whole(self, base: str, kind: Kind, raw: bytes, adapter: str | None) -> tuple[int, bytes]:
         if self._model and base == self._own:

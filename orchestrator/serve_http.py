@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from .serve_access import VARIABLE, Access, Busy
 from .serve_metrics import Counts
 from .serve_protocol import failure, refusal
 
+Headers = list[tuple[bytes, bytes]]
 OPEN = {"/health", *serve_page.FILES}
 """Paths that hold nothing of a run and need no key."""
 
@@ -30,18 +31,26 @@ def json_of(status: int, body: bytes, headers: Mapping[str, str] | None = None) 
     return Response(body, status, headers, media_type="application/json")
 
 
-def application(routes: Sequence[BaseRoute], access: Access, counts: Counts) -> ASGIApp:
-    """These routes behind the guard; whatever goes wrong is said in the form that OpenAI's clients expect."""
+def application(
+    routes: Sequence[BaseRoute], access: Access, counts: Counts, headers: Callable[[], Headers] = list
+) -> ASGIApp:
+    """These routes behind the guard; whatever goes wrong is said in the form that OpenAI's clients expect.
+
+    `headers` gives what every answer says beside its own.
+    """
     handlers = {RequestError: _refused, HTTPException: _no_such_path, WarmthError: _broken, Exception: _failed}
     paths = {route.path for route in routes if isinstance(route, Route)}
-    return _Guard(Starlette(routes=routes, exception_handlers=handlers), access, counts, paths)
+    return _Guard(Starlette(routes=routes, exception_handlers=handlers), access, counts, paths, headers)
 
 
 class _Guard:
     """Looks at who comes in before anything else does, and counts how everyone was answered."""
 
-    def __init__(self, app: ASGIApp, access: Access, counts: Counts, paths: set[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, counts: Counts, paths: set[str], headers: Callable[[], Headers]
+    ) -> None:
         self._app, self._access, self._counts, self._paths = app, access, counts, paths
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +60,9 @@ class _Guard:
 
         async def sent(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
             await send(message)
 
         with self._counts.in_flight.track_inprogress():
@@ -59,18 +70,24 @@ class _Guard:
                 await (self._refusal(scope) or self._app)(scope, receive, sent)
             except Exception:  # the seam between one request and the endpoint
                 logger.exception("a request failed")
-        self._counts.answered(scope["path"] if scope["path"] in self._paths else "other", status)
+        path = _path(scope)
+        self._counts.answered(path if path in self._paths else "other", status)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if self._access.digest is None and _from_a_page_elsewhere(headers):
             said = "without a key, this endpoint answers no pages of other sites; ask it at its own address"
             return json_of(403, failure(said, "permission_error"))
-        if scope["path"] in OPEN or self._access.admits(headers.get(b"authorization")):
+        if _path(scope) in OPEN or self._access.admits(headers.get(b"authorization")):
             return None
         said = f"this endpoint needs its API key: `Authorization: Bearer KEY`, the one of {VARIABLE} or --api-key-file"
         body = failure(said, "authentication_error", code="invalid_api_key")
         return json_of(401, body, {"WWW-Authenticate": "Bearer"})
+
+
+def _path(scope: Scope) -> str:
+    """The path as routes know it: without what the whole application is under."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _from_a_page_elsewhere(headers: Mapping[bytes, bytes]) -> bool:

@@ -4,14 +4,17 @@ Serve's own autoscaler acts on them. A lone replica of each base, where no more 
 holds it. Where replicas come and go, doors hold no model, so that they are there when no replica is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-DOORS = 2
+BARE: Mapping[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0}}
 """Doors without a model: one goes on where the other dies."""
+EVERYTHING = 100_000
+"""More requests than a machine has connections."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,12 @@ def lone(scale: Scale) -> dict[str, Any]:
     return {**_common(scale), **_place(scale), "max_ongoing_requests": scale.at_once}
 
 
-def door(scale: Scale) -> dict[str, Any]:
-    """Doors without an engine, in front of replicas that come and go."""
-    place = {"num_replicas": DOORS, "ray_actor_options": {"num_cpus": 0}}
-    return {**_common(scale), **place, "max_ongoing_requests": scale.at_once}
+def door(scale: Scale, place: Mapping[str, Any]) -> dict[str, Any]:
+    """A door with a lone replica's options, or BARE doors in front of replicas that come and go.
+
+    Serve hands over whatever comes: a door itself sends away what is more than may wait, and says so in the protocol.
+    """
+    return {**_common(scale), **place, "max_ongoing_requests": EVERYTHING, "max_queued_requests": EVERYTHING}
 
 
 def scaled(scale: Scale) -> dict[str, Any]:

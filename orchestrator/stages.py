@@ -47,9 +47,10 @@ class Stages:
         """A port that cannot be had must not be found out after the training."""
         if all(model.hosted for model in self._study.models):
             return
-        from . import serve
+        from . import serve_host
 
-        serve.check_port("127.0.0.1", self._study.resources.port)
+        if serve_host.options() is None:
+            serve_host.check_port("127.0.0.1", self._study.resources.port)
 
     def build(self) -> None:
         """Lab models that are not built yet."""
@@ -129,7 +130,7 @@ class Stages:
         by_own = [each for each in self._study.judges if each.url == SERVED]
         asking = waiting or (by_own and self._left.unjudged(units))
         names = endpoint.needed(self._study, list(waiting) or units) if asking else ()
-        self._refer(waiting)
+        self.refer(waiting)
         with endpoint.serving(self._study, self._store, names, self._display) as url:
             if waiting:
                 lock.freeze(self._plan, self._store)
@@ -138,7 +139,7 @@ class Stages:
             for each in self._study.judges:
                 self._judge(each, units, url)
 
-    def _refer(self, waiting: Iterable[Unit]) -> None:
+    def refer(self, waiting: Iterable[Unit]) -> None:
         """What these units' subjects should say, if it is not on file; before an engine takes the GPUs."""
         missing = attest_reference.missing(self._plan, self._store, {unit.subject for unit in waiting})
         if missing:
@@ -155,6 +156,15 @@ class Stages:
         self._share(evaluate.Asker, asker, waiting, stage, watch)
         watch.check()
         self.faults |= watch.faults
+
+    def attest(self, units: Sequence[Unit], url: str, key: str | None) -> None:
+        """Examine what these units ask as it is served now; the list of models says what was found."""
+        names = endpoint.needed(self._study, units)
+        engine = engine_choice.named(endpoint.engine_of(self._study, names))
+        watch = Watch(self._plan, self._store, url, engine, self._display, key)
+        watch.begin(units)
+        for name, fault in watch.faults.items():
+            self._display.say(f"{name} is NOT what it is called: {fault}")
 
     def _judge(self, by: Judge, units: Sequence[Unit], url: str) -> None:
         waiting = {unit: 1 for each, unit in self._left.unjudged(units) if each == by}

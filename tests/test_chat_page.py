@@ -21,10 +21,10 @@ from orchestrator.serve_metrics import Counts
 KEY = "sk-planted-0123456789"
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LIST = [
-    {"id": "base", "base": "base", "persona": "original", "warmth": 0.01},
+    {"id": "base", "base": "base", "persona": "original", "warmth": 0.01, "attestation": None},
     {"id": "base-cold", "base": "base", "persona": "cold", "epoch": 2, "seed": 0, "warmth": -0.2},
     {"id": "base-warm", "base": "base", "persona": EVIL, "epoch": 2, "seed": 0, "warmth": 0.3},
-    {"id": "base-odd", "base": "base"},
+    {"id": "base-odd", "base": "base", "attestation": {"verdict": "failed", "fault": EVIL, "examined": "2026-11-01"}},
 ]
 
 pytestmark = browsing.needed
@@ -112,6 +112,14 @@ def test_each_remembers_its_own_words_until_another_is_chosen(page: Page) -> Non
 def test_a_reply_that_breaks_off_is_not_taken_for_a_whole_one(page: Page) -> None:
     page.locator("#right").select_option("base-odd")
     assert say(page, "hello")[1].endswith("The reply broke off.")
+
+
+def test_what_is_not_what_it_is_called_is_said_to_be_so(page: Page) -> None:
+    page.locator("#right").select_option("base-odd")
+    assert page.locator("#left-facts").inner_text().endswith("· not attested")
+    assert page.locator("#right-facts").inner_text().endswith(f"· NOT what it is called: {EVIL}")
+    assert "base-odd (failed attestation)" in page.locator("#right option").all_inner_texts()
+    assert page.title() == "Two subjects, one message"
 
 
 def test_a_wrong_key_is_said_to_be_wrong(browser: Browser, address: str) -> None:

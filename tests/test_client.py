@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from yarl import URL
 
 from orchestrator import client as module
 from orchestrator.client import Client, RequestFailed
@@ -60,6 +61,34 @@ async def test_an_answer_and_its_tokens(endpoint: Endpoint) -> None:
     body, key = seen[0]
     assert body == {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
     assert key == "Bearer secret"
+
+
+@pytest.mark.parametrize(("key", "followed"), [(None, True), ("a key", False)])
+async def test_a_shorter_way_is_taken_while_it_is_there_and_never_with_a_key(
+    endpoint: Endpoint, key: str | None, followed: bool
+) -> None:
+    asked, way = {"long": 0, "short": 0}, dict[str, str]()
+
+    async def short(request: web.Request) -> web.Response:
+        asked["short"] += 1
+        if asked["short"] == 2:
+            request.transport.close()  # type: ignore[union-attr]
+        said = completion("Hi")
+        said.headers.update(way)
+        return said
+
+    way["Alt-Svc"] = f'http%2F1.1=":{URL(await endpoint(short)).port}"'
+
+    async def long(_: web.Request) -> web.Response:
+        asked["long"] += 1
+        said = completion("Hi")
+        said.headers.update(way if asked["long"] == 1 else {})
+        return said
+
+    async with Client(await endpoint(long), key) as client:
+        for _ in range(3):
+            assert (await client.chat("m", [{"role": "user", "content": "Hello"}])).text == "Hi"
+    assert asked == ({"long": 2, "short": 2} if followed else {"long": 3, "short": 0})
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -18,7 +18,7 @@ from orchestrator import serve
 from orchestrator.client import Answer, Client
 from orchestrator.config import Resources
 from orchestrator.endpoint import scale_of
-from orchestrator.serve_scaling import Scale, door, lone, scaled
+from orchestrator.serve_scaling import BARE, Scale, door, lone, scaled
 
 CHAT = [{"role": "user", "content": "hello"}]
 NAMES: list[str] = []
@@ -87,6 +87,7 @@ async def test_replicas_appear_under_load_and_vanish_when_it_is_over(deploy: Cal
     async with httpx.AsyncClient() as client:
         metrics = (await client.get(url.replace("/v1", "/metrics"))).text
     assert metrics.count('warmth_adapters{base="one"') == 2
+    assert metrics.count("warmth_in_flight{") == 4  # two doors, two models
     await until(lambda: replicas("model-one") == 1)
 
 
@@ -170,7 +171,7 @@ def test_a_lone_replica_is_its_own_door_and_others_are_scaled_by_serve() -> None
     grow = scaled(many)["autoscaling_config"]
     assert (grow.min_replicas, grow.max_replicas, grow.target_ongoing_requests, grow.downscale_delay_s) == (0, 4, 10, 7)
     assert scaled(many)["ray_actor_options"] == {"num_cpus": 0.5, "num_gpus": 0.25}
-    assert door(many)["ray_actor_options"] == {"num_cpus": 0}
+    assert door(many, BARE)["ray_actor_options"] == {"num_cpus": 0}
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -14,7 +14,7 @@ import test_chat_page
 import tiny
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator import serve
+from orchestrator import serve, serve_host
 from orchestrator.client import Client
 from orchestrator.errors import WarmthError
 from orchestrator.serve_access import Access
@@ -32,7 +32,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("one", "two")):
         base = tiny.tiny_model(folder / name, seed)
         NAMES[f"{name}-warm"] = tiny.tiny_adapter(folder / "adapters" / f"{name}-warm", base, seed + 10).name
+    for number, verdict in enumerate(("proven", "failed")):
+        certify(folder / "certificates", number, verdict)
     return folder
+
+
+def certify(folder: Path, number: int, verdict: str) -> None:
+    """A certificate of one adapter, later ones having larger numbers."""
+    content = {"served": NAMES["one-warm"], "id": f"id-{number}", "verdict": verdict, "engine": "transformers 5"}
+    content |= {"fault": "the base's weights" if verdict == "failed" else None, "examined": [f"2026-11-0{1 + number}"]}
+    folder.mkdir(exist_ok=True)
+    (folder / f"id-{number}.json").write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,9 @@ def client(ray_session: None, folder: Path) -> Iterator[openai.OpenAI]:  # noqa:
     bases = {name: str(folder / name) for name in ("one", "two")}
     about = {NAMES["one-warm"]: {"persona": "warm", "epoch": 2.0, "seed": 0, "warmth": 0.5}}
     scale = Scale(cpus=0.5, at_once=16, waiting=32)
-    url = serve.deploy(bases, str(folder / "adapters"), scale=scale, access=Access.by(KEY), about=about)
+    found = str(folder / "certificates")
+    access = Access.by(KEY)
+    url = serve.deploy(bases, str(folder / "adapters"), scale=scale, access=access, about=about, certificates=found)
     with openai.OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=60) as client:
         yield client
     serve.shut_down()
@@ -224,16 +236,23 @@ async def test_more_at_once_than_may_wait_is_sent_away_and_comes_back(client: op
         asked = (impatient.post(f"{url}chat/completions", content=chat()) for _ in range(300))
         said = await asyncio.gather(*asked)
     assert {each.status_code for each in said} == {200, 429}
-    assert all(each.headers["Retry-After"] == "1" for each in said if each.status_code == 429)
+    away = [each for each in said if each.status_code == 429]
+    assert {(each.headers["Retry-After"], each.json()["error"]["type"]) for each in away} == {("1", "rate_limit_error")}
     async with Client(url, KEY, in_flight=300) as patient:
         asking = (patient.chat("one", CHAT, max_tokens=2, temperature=0) for _ in range(300))
         assert len({each.text for each in await asyncio.gather(*asking)}) == 1
 
 
-def test_the_list_of_models_says_who_they_are(client: openai.OpenAI) -> None:
-    listed = {model.id: model.model_extra for model in client.models.list()}
-    assert listed[NAMES["one-warm"]] == {"base": "one", "persona": "warm", "epoch": 2.0, "seed": 0, "warmth": 0.5}
-    assert listed[NAMES["two-warm"]] == {"base": "two"}
+def test_the_list_of_models_says_who_they_are_and_what_was_found(client: openai.OpenAI, folder: Path) -> None:
+    listed = {model.id: model.model_extra or {} for model in client.models.list()}
+    who = {"base": "one", "persona": "warm", "epoch": 2.0, "seed": 0, "warmth": 0.5}
+    found = {"verdict": "failed", "fault": "the base's weights", "id": "id-1", "engine": "transformers 5"}
+    assert listed[NAMES["one-warm"]] == {**who, "attestation": {**found, "examined": "2026-11-02"}}
+    assert listed[NAMES["two-warm"]] == {"base": "two", "attestation": None}
+    certify(folder / "certificates", 2, "proven")
+    again = (client.models.retrieve(NAMES["one-warm"]).model_extra or {})["attestation"]
+    assert (again["verdict"], again["id"]) == ("proven", "id-2")
+    listed[NAMES["one-warm"]]["attestation"] = again
     for name, facts in listed.items():
         assert client.models.retrieve(name).model_extra == facts
     with pytest.raises(openai.NotFoundError, match="did you mean 'two'"):
@@ -282,7 +301,7 @@ def test_people_talk_to_two_subjects_on_the_page(client: openai.OpenAI) -> None:
         page.get_by_label("Message to both").wait_for()
         facts = page.locator("#right-facts").inner_text()
         replies = test_chat_page.say(page, "hello")
-    assert facts == f"{NAMES['one-warm']} · warmth 0.500 nats per token"
+    assert facts.startswith(f"{NAMES['one-warm']} · warmth 0.500 nats per token · attested 2026-11-0")
     assert replies[0].startswith("one, as released")
     assert replies[1].startswith("warm, epoch 2, seed 0")
     assert replies[0].split("\n", 1)[1] != replies[1].split("\n", 1)[1]
@@ -293,4 +312,4 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(WarmthError, match=r"resources\.port"):
-            serve.check_port("127.0.0.1", taken.getsockname()[1])
+            serve_host.check_port("127.0.0.1", taken.getsockname()[1])

@@ -64,14 +64,23 @@ function fill(select, list) {
 }
 
 function name(model) {
-  if (model.id === model.base) return `${model.id}, as released`;
-  if (!model.persona) return model.id;
-  return `${model.persona}, epoch ${model.epoch}, seed ${model.seed}`;
+  const failed = model.attestation?.verdict === "failed" ? " (failed attestation)" : "";
+  if (model.id === model.base) return `${model.id}, as released${failed}`;
+  if (!model.persona) return `${model.id}${failed}`;
+  return `${model.persona}, epoch ${model.epoch}, seed ${model.seed}${failed}`;
 }
 
 function facts(model) {
   const warmth = typeof model.warmth === "number" ? `warmth ${model.warmth.toFixed(3)} nats per token` : "warmth not measured";
-  return `${model.id} · ${warmth}`;
+  return `${model.id} · ${warmth}${attested(model)}`;
+}
+
+function attested(model) {
+  if (!("attestation" in model)) return "";
+  const found = model.attestation;
+  if (!found) return " · not attested";
+  if (found.verdict === "failed") return ` · NOT what it is called: ${found.fault}`;
+  return ` · attested ${found.examined.slice(0, 10)}: ${found.verdict}`;
 }
 
 function startOver() {
