@@ -6,7 +6,7 @@ On the engines that are named, or on all that are installed (`make setup-vllm` h
 steps on the embedded model, in float32 and in bfloat16, at the published learning rate and at fifty times that, and
 serves them behind a real endpoint: as they are, and with faults that are really planted: other weights are served under
 the name. Each honest load is a fresh one, on canaries drawn anew; of vLLM they are fewer, in one process that has seats
-for a group of adapters at a time, and in float32 alone. There a fault of vLLM's own is let happen besides: where every
+for some of the adapters at a time, and in float32 alone. There a fault of vLLM's own is let happen besides: where every
 slot has an adapter, rows of the base get the last one's weights. An adapter that is too weak to tell where it is served
 as it is counts in `too_weak_pct`, and its faults apart from the others, in `caught_pct_of_weak`.
 The last line is one JSON object: seconds_per_adapter (reference and examination), loads, false_alarms, caught_pct, all

@@ -122,11 +122,12 @@ class Adapters:
 
     @contextmanager
     def on_vllm(self) -> Iterator[VllmEngine]:
-        """For the length of a block everything is served by one vLLM, with seats for a group."""
-        engine = VllmEngine(self.base, str(self.folder), rows=96, precision=self.precision, active=TOGETHER)
+        """For the length of a block everything is served by one vLLM, whose adapters take turns."""
+        seats = min(TOGETHER, len(self.names) // 2)
+        engine = VllmEngine(self.base, str(self.folder), rows=96, precision=self.precision, active=seats)
         with Endpoint(engine, "base") as self.standing:
             yield engine
-        engine.close()
+            engine.close()
         self.standing = None
 
     def planted(self) -> Iterator[tuple[str, dict[str, str | None]]]:
