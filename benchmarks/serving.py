@@ -172,7 +172,10 @@ async def repeats(engine: Engine, url: str, asked: Questions, mixed: bool) -> di
     await speed(directly(engine, asked.model.name), everyone, MIXED_IN_FLIGHT // 2, SHORT)
     async with Client(url, in_flight=IN_FLIGHT) as client:
         await speed(through(client), everyone, MIXED_IN_FLIGHT // 2, SHORT)
-    found = [await measure(engine, url, asked, mixed) for _ in range(REPEATS)]
+    found = []
+    for _ in range(REPEATS):
+        found.append(await measure(engine, url, asked, mixed))
+        print({name: round(value, 2) for name, value in found[-1].items()}, flush=True)
     return {name: round(statistics.median(each[name] for each in found), 2) for name in found[0]}
 
 
