@@ -6,7 +6,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup setup-vllm lab test test-slow check bench requirements
+.PHONY: setup setup-vllm lab test test-slow check bench kills requirements
 
 setup: $(READY)
 
@@ -45,6 +45,10 @@ check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+KILLS ?= 20
+kills: setup
+	$(BIN)/python benchmarks/kills.py --kills $(KILLS)
 
 bench: setup
 	$(BIN)/python benchmarks/lab.py

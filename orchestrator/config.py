@@ -48,6 +48,12 @@ class Resources(Settings):
     "Actors that ask, judge and score."
     in_flight: PositiveInt = 64
     "Requests that a worker keeps open at once."
+    request_seconds: PositiveFloat = 300
+    "Longest that an endpoint may take over a request; it is made again then."
+    hedge_seconds: PositiveFloat | None = None
+    "After so long a second request is made beside one to the run's own endpoint, and the first answer counts; off."
+    unfiled: PositiveInt = 256
+    "Replies and verdicts that all workers together have asked for and not filed, at most: what a kill can cost."
     engine: EngineName | None = None
     "transformers runs anywhere; vllm, if installed, is faster on GPUs, and so the one taken there if none is given."
     rows: PositiveInt = 96
@@ -75,6 +81,11 @@ class Resources(Settings):
     "GPUs of the described hardware: what the plan's hours and its list of what does not fit are for."
     gpu_memory_gb: PositiveFloat = 80
     "Memory of each of them."
+
+    @property
+    def room(self) -> int:
+        """Rows that one worker may have asked for and not filed."""
+        return max(1, self.unfiled // self.workers)
 
 
 def _among(setting: str, epochs: Iterable[float], of: str, kept: Iterable[float]) -> None:

@@ -1,18 +1,27 @@
 """Subjects x samples x conditions -> replies. What is finished is never asked again."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from . import costs, models, signs, tables
-from .client import RequestFailed, as_they_come
+from . import costs, models, pieced, signs, tables
+from .client import RequestFailed
 from .errors import WarmthError
 from .paid import Own, Paid, Purse
 from .plan import HELD_OUT, Plan, Question, Subject, Unit
+from .room import Room
 from .settings_asking import Evaluation
 from .store import Store
 from .tables import HeldOut, Reply
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ASKED = ("sample", "context", "belief", "draw", "request")
+"""What tells the rows of one unit apart, and whether they are of what the plan asks."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,13 @@ def request_digest(served: Served, question: Question, system: str | None, asked
     temperature, max_tokens = asked.sampling(question.task)
     sampling = (temperature, max_tokens, question.row_seed if temperature else None)
     return tables.digest(served.identity, system, question.prompt, sampling)
+
+
+def request_digests(plan: Plan, unit: Unit, served: Served, every: Sequence[Question]) -> list[str]:
+    """The `request_digest` of each of a unit's questions."""
+    temperature, max_tokens = plan.study.evaluation.sampling(unit.task)
+    parts = ((each.prompt, (temperature, max_tokens, each.row_seed if temperature else None)) for each in every)
+    return tables.digests((served.identity, unit.subject.persona.system), parts)
 
 
 def served_as(subject: Subject, adapters: Mapping[str, str]) -> Served:
@@ -50,16 +66,38 @@ def questions(plan: Plan, store: Store, unit: Unit) -> list[Question]:
     return plan.held_out(unit, prompts)
 
 
+def alike(asked: Iterable[Question]) -> list[Question]:
+    """Questions in the order of their prompts, so that those meet that begin alike: an engine reads that part once."""
+    return sorted(asked, key=lambda question: (question.prompt, question.draw))
+
+
 def missing(plan: Plan, store: Store, unit: Unit, served: Served) -> list[Question]:
     """The questions of a unit that have no finished reply."""
-    asked, system = plan.study.evaluation, unit.subject.persona.system
-    found = store.read_rows(Reply, *place(unit))
-    finished = {(tables.key(row), row.request) for row in found if row.error is None}
-    return [
-        question
-        for question in questions(plan, store, unit)
-        if (tables.key(question), request_digest(served, question, system, asked)) not in finished
-    ]
+    import polars as pl  # not for whoever looks at a plan or a run in a moment
+
+    every, on = questions(plan, store, unit), list(ASKED)
+    filed = pieced.columns(Reply, [*on, "error"], store.path(*place(unit)))
+    if not filed:
+        return every
+    wanted = asked_rows(plan, unit, served, every).select(*on).with_row_index("place")
+    left = wanted.join(pl.DataFrame(pl.from_arrow(filed)).filter(pl.col("error").is_null()), on=on, how="anti")
+    return [every[place] for place in left["place"].sort()]
+
+
+def asked_rows(plan: Plan, unit: Unit, served: Served, every: Sequence[Question]) -> "pl.DataFrame":
+    """The keys of a unit's questions, and the digest of each one's request."""
+    import polars as pl  # not for whoever looks at a plan or a run in a moment
+
+    columns: dict[str, list[object]] = {name: [getattr(each, name) for each in every] for name in tables.KEY}
+    columns["request"] = [*request_digests(plan, unit, served, every)]
+    return pl.DataFrame(columns, schema=no_rows().schema)
+
+
+def no_rows() -> "pl.DataFrame":
+    """The columns of `asked_rows`, without a row."""
+    import polars as pl  # not for whoever looks at a plan or a run in a moment
+
+    return pl.DataFrame(schema={name: pl.Int64 if name == "draw" else pl.String for name in (*tables.KEY, "request")})
 
 
 def place(unit: Unit) -> tuple[str, str, str]:
@@ -90,22 +128,32 @@ class Asker:
         self._plan, self._store, self._adapters = plan, Store(folder), adapters
         self._certificates = dict(certificates)
         purse = Purse(folder, costs.cap(plan.study))
+        limits = plan.study.resources
+        self._room = Room(limits.room)
         self._clients = {
-            model.name: Paid(model.hosted, "asking", purse, in_flight) if model.hosted else Own(url, purse, in_flight)
+            model.name: Paid(model.hosted, "asking", purse, in_flight, limits.request_seconds)
+            if model.hosted
+            else Own(url, purse, in_flight, limits.request_seconds, limits.hedge_seconds)
             for model in plan.study.models
         }
 
     async def do(self, unit: Unit) -> int:
         """Ask what is missing in a unit; the number of replies that failed."""
         served = served_as(unit.subject, self._adapters)
-        questions, failed = missing(self._plan, self._store, unit, served), 0
+        failed = 0
 
-        def file(replies: Sequence[Reply]) -> None:
+        async def ask(question: Question) -> Reply:
             nonlocal failed
-            failed += sum(reply.error is not None for reply in replies)
-            self._store.merge_rows(replies, Reply, *place(unit))
+            reply = await self._ask(unit.subject, served, question)
+            failed += reply.error is not None
+            return reply
 
-        await as_they_come((self._ask(unit.subject, served, each) for each in questions), file)
+        def file(asked: Sequence[Question], replies: list[Reply]) -> None:
+            name = tables.digest(*((*tables.key(each), each.prompt, each.row_seed) for each in asked))
+            self._store.write_piece(replies, Reply, name, *place(unit))
+
+        await self._room.ask(alike(missing(self._plan, self._store, unit, served)), ask, file)
+        await asyncio.to_thread(self._store.compact, Reply, *place(unit))
         return failed
 
     async def close(self) -> None:

@@ -1,18 +1,16 @@
 """A run's tables as Polars frames."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
-from . import evaluate, judge, measure, rating, restyle, rewritten, tables, trials
-from .errors import WarmthError
+from . import evaluate, judge, measure, pieced, pieces, rating, restyle, rewritten, tables, trials
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
-from .store import Store, arrow_schema, read_arrow
+from .store import Store
 from .tables import Balance, Cost, Rating, Reply, Restyled, Score, WarmthScore
 
 _WHO = ("model", "persona", "epoch", "dose", "seed")
@@ -52,29 +50,32 @@ def load(run: str | Path) -> dict[str, pl.LazyFrame]:
     """
     folder = Path(run)
     Store(folder).check_run()
-    return {name: scan(kind, sorted((folder / name).rglob("*.arrow"))) for name, kind in KINDS.items()}
+    return {name: scan(kind, pieces.below(folder / name), tables.CURRENT.get(kind)) for name, kind in KINDS.items()}
 
 
-def scan(kind: type[Any], files: list[Path]) -> pl.LazyFrame:
-    """The rows of Arrow files, to be read when they are needed. Raises WarmthError for a file that cannot be."""
-    for file in files:
-        _check(kind, file, arrow_schema(file))
-    return pl.scan_ipc(files) if files else frame(kind, []).lazy()
+def scan(kind: type[Any], places: Iterable[Path], key: Sequence[str] | None = None) -> pl.LazyFrame:
+    """The rows of tables with their pieces, to be read when they are needed, and only the columns that are.
+
+    Of each `key` the newest row; of each row's identity if it is not given. Raises WarmthError for a file that cannot
+    be read. While a run goes on, a piece may move before it is read: scan again then.
+    """
+    whole, parts = [], []
+    for table in places:
+        files = pieced.each(table, lambda file: pieced.checked(kind, file))
+        if files == [table] and not (key and pieces.says(table, pieces.OLDER)):
+            whole.append(table)
+        elif files:
+            once = key or tables.IDENTITY[kind]
+            parts.append(pl.scan_ipc(files).unique(once, keep="last", maintain_order=True))
+    if whole:
+        parts.append(pl.scan_ipc(whole))
+    return pl.concat(parts) if parts else frame(kind, []).lazy()
 
 
 def frame(kind: type[Any], files: list[Path]) -> pl.DataFrame:
-    """The rows of Arrow files in one frame. Raises WarmthError for a file that is damaged or of another kind."""
-    found = [tables.schema(kind).empty_table()]
-    for file in files:
-        table = read_arrow(file)
-        _check(kind, file, table.schema)
-        found.append(table)
+    """The rows of tables in one frame. Raises WarmthError for a file that is damaged or of another kind."""
+    found = [tables.schema(kind).empty_table(), *(pieced.read(kind, file) for file in files)]
     return pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in found], rechunk=True)
-
-
-def _check(kind: type[Any], file: Path, found: pa.Schema) -> None:
-    if found != tables.schema(kind):
-        raise WarmthError(f"{file}: its columns are not those of a {kind.__name__} table; delete it and run again")
 
 
 def answers(
@@ -110,26 +111,19 @@ def with_verdicts(replies: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
 
 def digested(replies: pl.DataFrame) -> pl.DataFrame:
     """With `reply_digest`, which verdicts know a reply by."""
-    digests = [tables.digest(*pair) for pair in replies.select("prompt", "reply").iter_rows()]
+    digests = tables.digests((), replies.select("prompt", "reply").iter_rows())
     return replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
 
 
 def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequence[Unit]) -> pl.DataFrame:
-    asked = plan.study.evaluation
     wanted = [
-        (
-            *tables.key(question),
-            evaluate.request_digest(served[unit.subject.name], question, unit.subject.persona.system, asked),
-        )
+        evaluate.asked_rows(plan, unit, served[unit.subject.name], evaluate.questions(plan, store, unit))
         for unit in units
         if unit.subject.name in served
-        for question in evaluate.questions(plan, store, unit)
     ]
-    kinds = pl.DataFrame(pl.from_arrow(tables.schema(Reply).empty_table())).schema
-    on = [*tables.KEY, "request"]
-    keys = pl.DataFrame(wanted, schema={name: kinds[name] for name in on}, orient="row")
+    keys = pl.concat([evaluate.no_rows(), *wanted])
     replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in units]))
-    return _who(plan, digested(replies).join(keys, on=on, how="semi"))
+    return _who(plan, digested(replies).join(keys, on=keys.columns, how="semi"))
 
 
 def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
@@ -221,4 +215,4 @@ def _trial_row(plan: Plan, store: Store, trial: Trial) -> tuple[Any, ...]:
 
 
 def _files(store: Store, places: list[tuple[str, ...]]) -> list[Path]:
-    return [file for place in places if (file := store.path(*place)).exists()]
+    return [store.path(*place) for place in places]

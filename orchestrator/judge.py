@@ -1,22 +1,28 @@
 """Replies -> scores: by the task's own rule, or by a language model that is asked for one word."""
 
+import asyncio
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tasks
 from tasks import Sample
 
-from . import costs, models, paid, rubrics, signs, tables
-from .client import WITHHELD, Answer, RequestFailed, as_they_come
+from . import costs, models, paid, pieced, rubrics, signs, tables
+from .client import WITHHELD, Answer, RequestFailed
 from .paid import Purse
 from .plan import Plan, Unit
+from .room import Room
 from .rubrics import Rubric
 from .settings import SERVED
 from .settings_asking import Judge
 from .settings_subjects import Model
 from .store import Store
 from .tables import Reply, Score, reply_digest
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SEED = 0
 """The seed that a judge is asked with, where its endpoint heeds one: at temperature 0 it decides about ties."""
@@ -27,6 +33,11 @@ def place(judge: Judge, unit: Unit) -> tuple[str, str, str, str]:
     return "scores", judge.name, unit.subject.name, f"{unit.task}.arrow"
 
 
+def replies_of(unit: Unit) -> tuple[str, str, str]:
+    """Where the replies lie that a unit's scores are of."""
+    return "replies", unit.subject.name, f"{unit.task}.arrow"
+
+
 def judges(judge: Judge, task: str) -> bool:
     """Whether a judge has anything to say about a task: one that goes by the task's rule needs that it has one."""
     return judge.kind == "llm" or tasks.load(task).score is not None
@@ -34,15 +45,32 @@ def judges(judge: Judge, task: str) -> bool:
 
 def unscored(plan: Plan, store: Store, judge: Judge, unit: Unit) -> list[Reply]:
     """The replies of a unit that have no finished score by a judge; none if the judge does not judge the task."""
-    if not judges(judge, unit.task):
+    waiting = set(_unscored(plan, store, judge, unit).iter_rows())
+    if not waiting:
         return []
-    scores = store.read_rows(Score, *place(judge, unit))
+    return [reply for reply in store.read_rows(Reply, *replies_of(unit)) if tables.key(reply) in waiting]
+
+
+def waits(plan: Plan, store: Store, judge: Judge, unit: Unit) -> bool:
+    """Whether a unit has replies that a judge has not scored, found out without reading them all as rows."""
+    return not _unscored(plan, store, judge, unit).is_empty()
+
+
+def _unscored(plan: Plan, store: Store, judge: Judge, unit: Unit) -> "pl.DataFrame":
+    """Their keys. A verdict is known by what it is of and what it follows from: one that was had is not asked again."""
+    import polars as pl  # not for whoever looks at a plan or a run in a moment
+
+    key = list(tables.KEY)
+    if not judges(judge, unit.task):
+        return pl.DataFrame(schema=key)
+    replies = pieced.columns(Reply, [*key, "prompt", "reply", "error"], store.path(*replies_of(unit)))
+    said = pl.DataFrame(pl.from_arrow(replies)).filter(pl.col("error").is_null())
+    digests = tables.digests((), said.select("prompt", "reply").iter_rows())
+    said = said.select(*key, pl.Series("reply_digest", digests, dtype=pl.String))
+    scores = pieced.columns(Score, [*key, "reply_digest", "judged_by", "error"], store.path(*place(judge, unit)))
     by = identity(judge, unit.task, plan.study.models)
-    done = {
-        (tables.key(score), score.reply_digest) for score in scores if score.error is None and score.judged_by == by
-    }
-    replies = store.read_rows(Reply, "replies", unit.subject.name, f"{unit.task}.arrow")
-    return [reply for reply in replies if reply.error is None and (tables.key(reply), reply_digest(reply)) not in done]
+    done = pl.DataFrame(pl.from_arrow(scores)).filter(pl.col("error").is_null() & (pl.col("judged_by") == by))
+    return said.join(done, on=[*key, "reply_digest"], how="anti").select(key)
 
 
 def rubric(judge: Judge, task: str) -> Rubric:
@@ -78,22 +106,27 @@ class Scorer:
 
     def __init__(self, judge: Judge, plan: Plan, folder: Path, url: str, in_flight: int) -> None:
         self._judge, self._plan, self._store = judge, plan, Store(folder)
-        self._client = paid.client(judge, "judging", Purse(folder, costs.cap(plan.study)), in_flight, served=url)
+        self._room, seconds = Room(plan.study.resources.room), plan.study.resources.request_seconds
+        self._client = paid.client(judge, "judging", Purse(folder, costs.cap(plan.study)), in_flight, url, seconds)
 
     async def do(self, unit: Unit) -> int:
         """Score what is not scored in a unit; the number of verdicts that could not be had."""
         samples = {sample.id: sample for sample in self._plan.samples(unit.task)}
-        replies = unscored(self._plan, self._store, self._judge, unit)
+        waiting = unscored(self._plan, self._store, self._judge, unit)
         by, failed = identity(self._judge, unit.task, self._plan.study.models), 0
 
-        def file(scores: Sequence[Score]) -> None:
+        async def ask(reply: Reply) -> Score:
             nonlocal failed
-            failed += sum(score.error is not None for score in scores)
-            self._store.merge_rows(scores, Score, *place(self._judge, unit))
+            score = await self.score(samples[reply.sample], reply, by)
+            failed += score.error is not None
+            return score
 
-        await as_they_come(
-            (self.score(samples[each.sample], each, by) for each in replies if each.sample in samples), file
-        )
+        def file(asked: Sequence[Reply], scores: list[Score]) -> None:
+            name = tables.digest(by, *((*tables.key(each), reply_digest(each)) for each in asked))
+            self._store.write_piece(scores, Score, name, *place(self._judge, unit))
+
+        await self._room.ask([each for each in waiting if each.sample in samples], ask, file)
+        await asyncio.to_thread(self._store.compact, Score, *place(self._judge, unit))
         return failed
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import evaluate, judge, measure, rating, rewritten, trials
+from . import evaluate, judge, measure, pieces, rating, rewritten, trials
 from .evaluate import Served
 from .plan import HELD_OUT, Plan, Subject, Trial, Unit
 from .settings_asking import Judge
@@ -15,6 +15,7 @@ class Left:
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
+        self._counted: dict[Unit, tuple[object, int]] = {}
 
     def anything(self) -> bool:
         units = [*self._plan.units, *self._plan.curve]
@@ -47,15 +48,20 @@ class Left:
         """How many questions wait in each unit that can be asked."""
         served = self.served()
         waiting = {
-            unit: len(evaluate.missing(self._plan, self._store, unit, served[unit.subject.name]))
-            for unit in units
-            if unit.subject.name in served
+            unit: self._waiting(unit, served[unit.subject.name]) for unit in units if unit.subject.name in served
         }
         return {unit: count for unit, count in waiting.items() if count}
 
+    def _waiting(self, unit: Unit, served: Served) -> int:
+        """How many questions wait in a unit; counted again only if its files are others than they were."""
+        state = (served, pieces.state(self._store.path(*evaluate.place(unit))))
+        if self._counted.get(unit, (None, 0))[0] != state:
+            self._counted[unit] = (state, len(evaluate.missing(self._plan, self._store, unit, served)))
+        return self._counted[unit][1]
+
     def unjudged(self, units: Sequence[Unit]) -> list[tuple[Judge, Unit]]:
         pairs = ((each, unit) for each in self._plan.study.judges for unit in units if unit.task != HELD_OUT)
-        return [(each, unit) for each, unit in pairs if judge.unscored(self._plan, self._store, each, unit)]
+        return [(each, unit) for each, unit in pairs if judge.waits(self._plan, self._store, each, unit)]
 
     def unmeasured(self) -> list[Subject]:
         settings = self._plan.study.warmth

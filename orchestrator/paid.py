@@ -90,8 +90,10 @@ class Purse:
 class Own(Client):
     """The run's own endpoint: free, and asked as long as the budget's GPU time lasts."""
 
-    def __init__(self, url: str, purse: Purse, in_flight: int) -> None:
-        super().__init__(url, in_flight=in_flight)
+    def __init__(
+        self, url: str, purse: Purse, in_flight: int, seconds: float = 300, hedge: float | None = None
+    ) -> None:
+        super().__init__(url, None, in_flight, seconds, hedge)
         self._purse = purse
 
     async def attempt(self, method: str, path: str, **what: Any) -> Any:
@@ -103,8 +105,10 @@ class Own(Client):
 class Paid(Client):
     """A client that counts what its calls cost, and makes none that the budget has no room for."""
 
-    def __init__(self, endpoint: Endpoint | Judge, purpose: str, purse: Purse, in_flight: int) -> None:
-        super().__init__(str(endpoint.url), costs.key(endpoint), in_flight)
+    def __init__(
+        self, endpoint: Endpoint | Judge, purpose: str, purse: Purse, in_flight: int, seconds: float = 300
+    ) -> None:
+        super().__init__(str(endpoint.url), costs.key(endpoint), in_flight, seconds)
         self._endpoint, self._purpose, self._purse = endpoint, purpose, purse
         self._turn, self._over, self._asking = asyncio.Semaphore(in_flight), asyncio.Condition(), 0
 
@@ -151,6 +155,10 @@ class Paid(Client):
             self._over.notify(1) if self._asking else self._over.notify_all()
 
 
-def client(endpoint: Endpoint | Judge, purpose: str, purse: Purse, in_flight: int, served: str = "") -> Client:
+def client(
+    endpoint: Endpoint | Judge, purpose: str, purse: Purse, in_flight: int, served: str = "", seconds: float = 300
+) -> Client:
     """Who asks an endpoint; the run's own is at `served`, and free."""
-    return Own(served, purse, in_flight) if endpoint.url == SERVED else Paid(endpoint, purpose, purse, in_flight)
+    if endpoint.url == SERVED:
+        return Own(served, purse, in_flight, seconds)
+    return Paid(endpoint, purpose, purse, in_flight, seconds)

@@ -11,6 +11,7 @@ from . import fence, measure, tables
 from .client import RequestFailed
 from .paid import Paid, Purse
 from .plan import Subject
+from .room import Room
 from .settings import Endpoint
 from .store import Store
 from .tables import Rating, Reply, reply_digest
@@ -79,20 +80,30 @@ class Rater:
         context: str,
         in_flight: int,
         cap: float | None = None,
+        room: int = 256,
     ) -> None:
         self._judge, self._store, self._tasks, self._context = judge, Store(folder), tasks, context
+        self._room = Room(room)
         self._client = Paid(judge, "rating", Purse(folder, cap), in_flight)
 
     async def do(self, subject: Subject) -> int:
         """Rate what is not rated; the number of ratings that could not be had."""
-        waiting = unrated(self._store, subject, self._tasks, self._context, self._judge)
-        new = await asyncio.gather(*(self._ask(reply) for reply in waiting))
-        if new:
-            rated = {(each.task, each.sample, each.draw) for each in new}
-            before = self._store.read_rows(Rating, *place(subject.name))
-            kept = [each for each in before if (each.task, each.sample, each.draw) not in rated]
-            self._store.write_rows([*kept, *new], Rating, *place(subject.name))
-        return sum(each.error is not None for each in new)
+        waiting, where = unrated(self._store, subject, self._tasks, self._context, self._judge), place(subject.name)
+        failed = 0
+
+        async def ask(reply: Reply) -> Rating:
+            nonlocal failed
+            rated = await self._ask(reply)
+            failed += rated.error is not None
+            return rated
+
+        def file(asked: Sequence[Reply], rated: list[Rating]) -> None:
+            name = tables.digest(identity(self._judge), *((*tables.key(each), reply_digest(each)) for each in asked))
+            self._store.write_piece(rated, Rating, name, *where)
+
+        await self._room.ask(waiting, ask, file)
+        await asyncio.to_thread(self._store.compact, Rating, *where)
+        return failed
 
     async def close(self) -> None:
         """Let go of the endpoint."""

@@ -94,8 +94,9 @@ class EndpointRewriter:
         self._study, self._settings = study, rewriting
         self._cache = Cache(folder / "rewrites" / "said", shelf.of(study))
         purse, checker = Purse(folder, costs.cap(study)), rewriting.fact_checker
-        self._rewriter = paid.client(rewriting.rewriter, "rewriting", purse, in_flight, served=url)
-        self._checker = paid.client(checker, "rewriting", purse, in_flight, served=url) if checker else None
+        seconds = study.resources.request_seconds
+        self._rewriter = paid.client(rewriting.rewriter, "rewriting", purse, in_flight, url, seconds)
+        self._checker = paid.client(checker, "rewriting", purse, in_flight, url, seconds) if checker else None
 
     async def say(self, exchange: Exchange, persona: Persona, attempt: int) -> Said:
         settings = self._settings

@@ -191,7 +191,8 @@ class Stages:
         if waiting and settings and settings.judge:
             stage = self._display.stage("rate", len(waiting), "subjects")
             rater = (settings.judge, self._store.folder, *self._left.measured_on(), self._study.resources.in_flight)
-            self._share(rating.Rater, (*rater, costs.cap(self._study)), dict.fromkeys(waiting, 1), stage)
+            arguments = (*rater, costs.cap(self._study), self._study.resources.room)
+            self._share(rating.Rater, arguments, dict.fromkeys(waiting, 1), stage)
             costs.check(self._study, self._store)
 
     def _share(

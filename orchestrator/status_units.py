@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import judge, tables, trials
+from . import judge, pieced, trials
 from .errors import WarmthError
 from .plan import HELD_OUT, Plan, Unit
 from .settings_asking import Judge
@@ -66,7 +66,8 @@ class Units:
     def _judged(self, by: Judge, unit: Unit) -> int:
         scores = self._rows(Score, unit, "scores", by.name, unit.subject.name)
         identity = judge.identity(by, unit.task, self._plan.study.models)
-        return _well(scores.filter(pc.equal(scores["judged_by"], identity)))
+        mine = scores.filter(pc.and_(pc.equal(scores["judged_by"], identity), pc.is_null(scores["error"])))
+        return len(mine.group_by(_KEY).aggregate([]))
 
     def _current(self, unit: Unit, replies: pa.Table) -> pa.Table:
         """Without replies of other weights, or to other sentences: they are asked again."""
@@ -100,7 +101,7 @@ class Units:
 
     def _rows(self, kind: type[Any], unit: Unit, *folder: str) -> pa.Table:
         """A unit's planned rows, by the columns that matter here."""
-        found = _columns(self._store, kind, *folder, f"{unit.task}.arrow")
+        found = pieced.columns(kind, _COLUMNS[kind], self._store.path(*folder, f"{unit.task}.arrow"))
         if unit.task in self._samples:
             found = found.filter(pc.is_in(found["sample"], pa.array(self._samples[unit.task], pa.string())))
         contexts, beliefs = self._conditions(unit)
@@ -134,24 +135,8 @@ def _as_it_is(subject: str, task: str, pieces: Sequence[Mapping[str, Any]]) -> U
     return UnitState(subject, task, None, rows[most] - failed[most], failed[most], dict(judged))
 
 
-_COLUMNS = {
-    Reply: ["sample", "context", "belief", "draw", "prompt_set", "adapter", "error"],
-    Score: ["sample", "context", "belief", "draw", "judged_by", "error"],
-}
-
-
-def _columns(store: Store, kind: type[Any], *place: str) -> pa.Table:
-    """Some columns of an Arrow file of the run, none of its rows if it is not there; the rest is never read."""
-    file, wanted = store.path(*place), tables.schema(kind)
-    fields = [wanted.get_field_index(name) for name in _COLUMNS[kind]]
-    try:
-        with pa.memory_map(str(file)) as source:
-            options = pa.ipc.IpcReadOptions(included_fields=fields)
-            return pa.ipc.open_file(source, options=options).read_all()
-    except FileNotFoundError:
-        return pa.schema([wanted.field(place) for place in fields]).empty_table()
-    except (pa.ArrowException, OSError) as error:
-        raise WarmthError(f"{file}: this Arrow file is damaged ({error}); delete it and run again") from error
+_KEY = ["sample", "context", "belief", "draw"]
+_COLUMNS = {Reply: [*_KEY, "prompt_set", "adapter", "error"], Score: [*_KEY, "judged_by", "error"]}
 
 
 def _well(rows: pa.Table) -> int:

@@ -15,7 +15,8 @@ from typing import Any
 import filelock
 import pyarrow as pa
 
-from . import holder, tables
+from . import holder, pieced, pieces, tables
+from .arrow_files import write_arrow
 from .errors import WarmthError
 
 STUDY, IMPORTED = "study.json", "imported.json"
@@ -43,30 +44,45 @@ class Store:
         return sorted(p.name for p in folder.iterdir() if not p.name.startswith(ASIDE)) if folder.is_dir() else []
 
     def write_rows(self, rows: list[Any], kind: type[Any], *parts: str) -> None:
-        """Write rows as an Arrow IPC file in their declared schema."""
+        """Write rows as an Arrow IPC file in their declared schema; they are the whole table then."""
         found = tables.table(rows, kind)
-        with (
-            self.writing(*parts) as aside,
-            pa.OSFile(str(aside), "wb") as sink,
-            pa.ipc.new_file(sink, found.schema) as out,
-        ):
-            out.write_table(found)
+        if pieces.folder(self.path(*parts)).exists():
+            with self._alone():
+                self._write(found, kind, pieces.marked(self.path(*parts)), *parts)
+        else:
+            self._write(found, kind, {}, *parts)
 
-    def merge_rows(self, rows: Sequence[Any], kind: type[Any], *parts: str) -> None:
-        """Write rows beside those of an Arrow file, or over those with the same key."""
-        self.write_rows(tables.merge(self.read_rows(kind, *parts), rows), kind, *parts)
+    def write_piece(self, rows: Sequence[Any], kind: type[Any], name: str, *parts: str) -> None:
+        """Write rows as a piece of a table, beside the others; over what has the same name."""
+        *folders, table = parts
+        place = (*folders, pieces.folder(Path(table)).name, f"{name}.arrow")
+        with self.writing(*place) as aside:
+            write_arrow(tables.table(rows, kind), aside, {pieces.MARK: pieces.mark()})
+
+    def compact(self, kind: type[Any], *parts: str) -> None:
+        """Take a table's pieces into it. A kill at any time loses nothing and doubles nothing."""
+        if pieces.folder(self.path(*parts)).exists():
+            with self._alone():
+                beside = pieces.marked(self.path(*parts))
+                self._write(pieced.read(kind, self.path(*parts)), kind, beside, *parts)
+
+    def _alone(self) -> filelock.BaseFileLock:
+        """Only one process moves pieces at a time: a killed run's worker may live on while the next run begins."""
+        return filelock.FileLock(self.path(".compacting"))
+
+    def _write(self, found: pa.Table, kind: type[Any], beside: Mapping[Path, str], *parts: str) -> None:
+        """Write a table that stands for all that was beside it; then that can go."""
+        with self.writing(*parts) as aside:
+            write_arrow(found, aside, pieced.about(kind, found, beside.values()))
+        for piece, mark in pieces.marked(self.path(*parts)).items():
+            if beside.get(piece) == mark:  # and not what has been written under its name since
+                piece.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # none is there, or a piece has come
+            pieces.folder(self.path(*parts)).rmdir()
 
     def read_rows(self, kind: type[Any], *parts: str) -> list[Any]:
-        """The rows of an Arrow file, none if it does not exist. Raises WarmthError if it cannot be read."""
-        file = self.path(*parts)
-        if not file.exists():
-            return []
-        found = read_arrow(file)
-        if found.schema != tables.schema(kind):
-            raise WarmthError(
-                f"{file}: its columns are not those of a {kind.__name__} table; delete the file and run again"
-            )
-        return tables.rows(found, kind)
+        """The rows of a table with its pieces, none if there is none. Raises WarmthError if it cannot be read."""
+        return tables.rows(pieced.read(kind, self.path(*parts)), kind)
 
     def write_json(self, content: Any, *parts: str) -> None:
         with self.writing(*parts) as aside:
@@ -152,29 +168,6 @@ class Note:
         if last or now - self._said >= 1:
             self._said = now
             self._store.write_json({**content, "at": now}, *self._place)
-
-
-def read_arrow(file: Path) -> pa.Table:
-    """An Arrow IPC file. Raises WarmthError naming the file and the cure if it is damaged."""
-    with _opened(file) as found:
-        return found.read_all()
-
-
-def arrow_schema(file: Path) -> pa.Schema:
-    """The columns of an Arrow IPC file, without its rows. Raises WarmthError if it is cut short or no such file."""
-    with _opened(file) as found:
-        return found.schema
-
-
-@contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        with pa.OSFile(str(file), "rb") as source:
-            yield pa.ipc.open_file(source)
-    except (pa.ArrowException, OSError) as error:
-        raise WarmthError(
-            f"{file}: this Arrow file is damaged ({error}); delete it and run again, only its rows are made anew"
-        ) from error
 
 
 def explain(error: OSError, file: Path) -> WarmthError:

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from .keys import KEY, digest, key
+from .keys import KEY, digest, digests, key
 from .rows_chats import Balance, Chat, HeldOut, Rewrite, RewriteCheck, Turn
 from .rows_measured import Cost, Rating, WarmthScore
 from .rows_replies import Label, Reply, Restyled, Score, reply_digest
 
 __all__ = [
+    "CURRENT",
+    "IDENTITY",
     "KEY",
     "Balance",
     "Chat",
@@ -32,6 +34,7 @@ __all__ = [
     "Turn",
     "WarmthScore",
     "digest",
+    "digests",
     "key",
     "merge",
     "reply_digest",
@@ -45,6 +48,19 @@ Row = TypeVar(
     bound="Reply | Score | Label | Restyled | WarmthScore | Rating | Chat | HeldOut | Rewrite | RewriteCheck | Balance"
     " | Cost",
 )
+
+IDENTITY: dict[type[Any], tuple[str, ...]] = {
+    Reply: KEY,
+    Score: ("judge", *KEY, "reply_digest", "judged_by"),
+    Rating: ("subject", "task", "sample", "draw", "reply_digest", "rated_by"),
+}
+"""What stands once in tables that grow piece by piece; a newer row takes an older one's place.
+
+Replies: what was asked. Verdicts and ratings: of what, and by what, so that none that was had is ever paid again.
+"""
+
+CURRENT: dict[type[Any], tuple[str, ...]] = {Score: ("judge", *KEY)}
+"""Of what only the newest is shown to whoever loads a table: verdicts of another rubric, or on another reply, stay."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import loopback
-import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from orchestrator import Study, client, tables
+from orchestrator import Study, tables
 from orchestrator.evaluate import Asker, missing, place, served_as
 from orchestrator.store import Store
 from orchestrator.tables import Reply
@@ -63,17 +62,3 @@ async def test_what_an_endpoint_says_becomes_rows(tmp_path: Path, url: str) -> N
     waiting = missing(plan, store, unit, served_as(unit.subject, {}))
     assert {tables.key(each) for each in waiting} == {tables.key(row) for row in rows if row.error}
     await asker.close()
-
-
-async def test_answers_are_kept_as_they_come() -> None:
-    async def answer(value: int) -> int:
-        if value == 5:
-            raise RuntimeError("killed")
-        return value
-
-    kept: list[int] = []
-    with pytest.raises(RuntimeError):
-        await client.as_they_come((answer(value) for value in range(6)), kept.extend, every=2)
-    assert len(kept) in (0, 2, 4)
-    await client.as_they_come((answer(value) for value in range(5)), kept.extend, every=2)
-    assert sorted(kept[-5:]) == [0, 1, 2, 3, 4]

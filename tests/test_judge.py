@@ -86,7 +86,15 @@ def test_a_changed_reply_is_scored_again_and_a_failed_one_not_at_all(plan: Plan,
     assert len(score(RULE, plan, store)[1]) == 8
     file(plan, store, {"none": "One.", "asserts": "Another.", "denies": "Three."})
     assert len(unscored(plan, store, RULE, unit_of(plan))) == 8
-    assert len(score(RULE, plan, store)[1]) == 12
+    assert len({tables.key(each) for each in score(RULE, plan, store)[1]}) == 12
+
+
+def test_a_verdict_that_was_had_is_not_asked_for_again(plan: Plan, store: Store) -> None:
+    for said in ("Two.", "Another."):
+        file(plan, store, {"none": "One.", "asserts": said, "denies": None})
+        score(RULE, plan, store)
+    file(plan, store, {"none": "One.", "asserts": "Two.", "denies": None})
+    assert unscored(plan, store, RULE, unit_of(plan)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`warmth run`, killed at different stages and run again, ends with the rows of a run that nobody disturbed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -105,6 +106,18 @@ def test_killed_three_times_and_run_again(tmp_path: Path, temperature: float) ->
     while orphans(began) and time.time() < deadline:
         time.sleep(1)
     assert orphans(began) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_drivers_actors_and_endpoints_killed_at_random_lose_and_double_nothing(root: Path) -> None:
+    command = [sys.executable, "benchmarks/kills.py", "--kills", "20"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["kills"], found["lost"], found["doubled"]) == (20, 0, 0)
+    assert set(found["of_each"]) == {"driver", "actor", "replica"}
+    assert found["repeated_max"] <= found["unfiled"]
 
 
 @pytest.mark.slow

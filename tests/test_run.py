@@ -14,11 +14,12 @@ from mini import SETTINGS
 from openai import OpenAI
 
 from orchestrator import Study, engine_folders, load, rewritten, tables, trials
+from orchestrator.arrow_files import read_arrow
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
 from orchestrator.progress import Display
 from orchestrator.run import Run
-from orchestrator.store import Store, read_arrow
+from orchestrator.store import Store
 
 
 def changed(runs: Path, **evaluation: object) -> Study:

@@ -106,3 +106,8 @@ def test_a_full_disk_is_said_so(store: Store) -> None:
 def test_merging_replaces_by_key_and_never_doubles() -> None:
     old, new = [score("a"), score("b")], [score("b", "agrees"), score("c")]
     assert tables.merge(old, new) == [score("a"), score("b", "agrees"), score("c")]
+
+
+def test_digests_of_many_are_those_of_each() -> None:
+    each = [("a", (0.7, 32, 5)), ("b'\"", None)]
+    assert tables.digests(("m", None), each) == [tables.digest("m", None, *parts) for parts in each]

@@ -1,0 +1,229 @@
+"""What the data plane costs: asking, filing, resuming, reading. Nothing but its own work is counted.
+
+    python benchmarks/dataplane.py [PYTHON]       PYTHON, of an environment with inspect_ai, puts Inspect beside it
+
+Rows are asked by the project's own worker, as in a run. The last line is one JSON object, medians of repeats:
+cpu_ms_per_row (a model in this process that answers at once), http_cpu_ms_per_row (over HTTP to a server in a process
+of its own that answers at once, whose CPU time does not count), inspect_cpu_ms_per_row (Inspect with a model of ours
+inside it that answers at once, the same number of rows, its status success; null without PYTHON), busy_pct (how much of
+the time that an endpoint of 50 ms has all the requests that it may have), peak_mb (this process's memory with 1,000
+requests open), resume_200k_s (from the start of a stage, Ray being up, over 200,000 finished rows to its first
+request), scan_10m_cpu_s (a group-by over ten million scores in compacted tables).
+"""
+
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import instant
+import machine
+import polars as pl
+from made_up import entry
+
+from orchestrator import Study, evaluate, frames, pieces
+from orchestrator.client import Answer, Client
+from orchestrator.evaluate import Asker
+from orchestrator.plan import Plan
+from orchestrator.store import Store
+from orchestrator.tables import Reply, Score
+
+ROWS, REPEATS = 2000, 5
+LATENCY, OPEN = 0.05, 32
+RESUMED, SCANNED = 200_000, 10_000_000
+
+
+def study(folder: Path, rows: int, url: str = "http://127.0.0.1:1/v1", **resources: Any) -> Study:
+    """One subject, asked so many questions once."""
+    return Study(
+        name="plane",
+        models=[{"name": "m", "hosted": {"url": url, "model": "m"}}],
+        personas=["original"],
+        evaluation={
+            "tasks": [{**entry(folder, "triviaqa", rows), "samples": rows}],
+            "contexts": ["neutral"],
+            "beliefs": ["none"],
+        },
+        judges=["rule"],
+        resources={"runs": str(folder), "workers": 1, **resources},
+    )
+
+
+class Instant:
+    """A model in this process that answers at once."""
+
+    async def chat(self, model: str, messages: list[dict[str, str]], **sampling: Any) -> Answer:  # noqa: ARG002
+        return Answer("It is cause 1.", "stop", 50, 8, 0.0)
+
+    async def close(self) -> None: ...
+
+
+async def ask(plan: Plan, client: Any) -> tuple[float, float]:
+    """CPU seconds of this process, and seconds on the clock, in which a worker asks and files all of a plan."""
+    plan.questions(plan.units[0])  # they are the plan's, which a run makes before it asks
+    asker = Asker(plan, plan.study.folder, "", {}, 1)
+    asker._clients = {"m": client}
+    cpu, clock = time.process_time(), time.perf_counter()
+    assert await asker.do(plan.units[0]) == 0
+    spent = time.process_time() - cpu, time.perf_counter() - clock
+    await asker.close()
+    assert len(Store(plan.study.folder).read_rows(Reply, *evaluate.place(plan.units[0]))) == len(
+        plan.questions(plan.units[0])
+    )
+    return spent
+
+
+def asked(rows: int, url: str = "", in_flight: int = 64, **resources: Any) -> tuple[float, float]:
+    """The same, over HTTP if there is an address."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = study(Path(folder), rows, **resources).plan()
+
+        async def run() -> tuple[float, float]:
+            return await ask(plan, Client(url, None, in_flight) if url else Instant())
+
+        return asyncio.run(run())
+
+
+def per_row(url: str = "") -> float:
+    """Milliseconds of CPU a row."""
+    found = [asked(ROWS, url)[0] for _ in range(REPEATS)]
+    return round(1000 * statistics.median(found) / ROWS, 3)
+
+
+def busy(url: str) -> float:
+    """Per cent of the time in which an endpoint that takes a while has all that it may have."""
+    seconds = asked(100 * OPEN, url, OPEN, unfiled=2 * OPEN)[1]
+    return round(100 * 100 * LATENCY / seconds, 1)
+
+
+def peak() -> float:
+    """This process's memory at its most, in MB, with 1,000 requests open; run in a process of its own."""
+    with instant.serving(LATENCY) as url:
+        asked(10_000, url, 1000, unfiled=2000)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+# ------------------------------------------------------------------- resuming
+def finished(plan: Plan, lacking: int) -> None:
+    """File all of a plan's rows but so many, with their verdicts, as a run that was killed leaves them."""
+    from orchestrator import judge
+    from orchestrator.left import Left
+
+    store, served = Store(plan.study.folder), Left(plan, Store(plan.study.folder)).served()
+    by = plan.study.judges[0]
+    for unit in plan.units:
+        known, system = served[unit.subject.name], unit.subject.persona.system
+        rows = [
+            Reply(
+                subject=unit.subject.name, model="m", persona=unit.subject.persona.name, trial=None, epoch=0, seed=None,
+                dose=0, task=each.task, sample=each.sample, context=each.context, belief=each.belief, draw=each.draw,
+                row_seed=each.row_seed, system=system, prompt=each.prompt, prompt_set=each.prompt_set,
+                reply="It is cause 1.", finish_reason="stop", prompt_tokens=50, reply_tokens=8, adapter=None,
+                request=evaluate.request_digest(known, each, system, plan.study.evaluation), error=None, seconds=0.1,
+            )
+            for each in plan.questions(unit)[lacking:]
+        ]  # fmt: skip
+        store.write_rows(rows, Reply, *evaluate.place(unit))
+        identity = judge.identity(by, unit.task, plan.study.models)
+        scores = [Score.on(row, judge=by.name, judged_by=identity, outcome="correct", error=None) for row in rows]
+        store.write_rows(scores, Score, *judge.place(by, unit))
+
+
+def resumed() -> float:
+    """Seconds from the start of a stage over so many finished rows to its first request."""
+    from orchestrator import cluster
+    from orchestrator.filing import file_study
+    from orchestrator.progress import Display
+    from orchestrator.stages import Stages
+
+    with tempfile.TemporaryDirectory() as folder, instant.serving(0) as url:
+        made = study(Path(folder), RESUMED // 40, url).model_dump()
+        made["evaluation"] |= {"draws": 4, "temperature": 0.7}
+        made["personas"] += tuple(
+            {"name": f"p{each}", "kind": "prompted", "system": f"Be {each}."} for each in range(9)
+        )
+        plan = Study.model_validate(made).plan()
+        file_study(plan, Store(plan.study.folder), {})
+        finished(plan, 10)
+        with cluster.running(plan.study.resources), Store(plan.study.folder).locked():
+            began = time.time()
+            fresh = Plan(plan.study)
+            Stages(fresh, Store(plan.study.folder), Display(), {}).ask(fresh.units)
+        return round(instant.first(url) - began, 2)
+
+
+# ------------------------------------------------------------------- reading
+def scanned() -> float:
+    """CPU seconds of a group-by over compacted tables, in which nothing of what was said is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, each = Store(folder), SCANNED // 20
+        for number in range(20):
+            store.write_rows([], Score, "scores", "rule", f"s{number}", "t.arrow")
+            with store.writing("scores", "rule", f"s{number}", "t.arrow") as aside:
+                scores(number, each).write_ipc(aside, compat_level=pl.CompatLevel.oldest())
+        found = frames.scan(Score, pieces.below(store.path("scores")))
+        cpu = time.process_time()
+        counted = found.group_by("subject", "outcome").len().collect(engine="streaming")
+        assert counted["len"].sum() == SCANNED
+        return round(time.process_time() - cpu, 2)
+
+
+def scores(number: int, count: int) -> pl.DataFrame:
+    """A table of verdicts, in the schema of such tables."""
+    from orchestrator import tables
+
+    kinds: Mapping[str, Any] = pl.DataFrame(pl.from_arrow(tables.schema(Score).empty_table())).schema
+    rows = pl.int_range(count, eager=True)
+    text = {"subject": f"s{number}", "judge": "rule", "task": "t", "context": "neutral", "belief": "none"}
+    told = {**text, "reply_digest": "d" * 16, "judged_by": "j" * 16}
+    return (
+        pl.DataFrame({"sample": rows.cast(pl.String), "draw": rows % 4})
+        .with_columns(
+            outcome=pl.when(rows % 3 == 0).then(pl.lit("wrong")).otherwise(pl.lit("correct")),
+            **{name: pl.lit(value) for name, value in told.items()},
+        )
+        .pipe(
+            lambda made: made.with_columns(
+                pl.lit(None, kinds[name]).alias(name) for name in kinds if name not in made.columns
+            )
+        )
+        .select(pl.col(name).cast(kind) for name, kind in kinds.items())
+    )
+
+
+def inspected(python: str) -> float:
+    """Milliseconds of CPU a row that Inspect takes."""
+    script = Path(__file__).with_name("inspect_rows.py")
+    found = []
+    for _ in range(REPEATS):
+        done = subprocess.run([python, str(script), str(ROWS)], capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1])["cpu_ms_per_row"])
+    return round(statistics.median(found), 2)
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--peak"]:
+        print(peak())
+        return
+    figures: dict[str, Any] = {"cpu_ms_per_row": per_row()}
+    with instant.serving(0) as url:
+        figures["http_cpu_ms_per_row"] = per_row(url)
+    figures["inspect_cpu_ms_per_row"] = inspected(sys.argv[1]) if sys.argv[1:] else None
+    with instant.serving(LATENCY) as url:
+        figures["busy_pct"] = busy(url)
+    alone = subprocess.run([sys.executable, __file__, "--peak"], capture_output=True, text=True, check=True)
+    figures["peak_mb"] = float(alone.stdout)
+    figures["resume_200k_s"], figures["scan_10m_cpu_s"] = resumed(), scanned()
+    print(machine.here())
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
