@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 import tasks
 
-from . import documents, settings_hosted, settings_judging, settings_rewriting
+from . import documents, settings_hosted, settings_judging, settings_rewriting, settings_sampling
 from .errors import ConfigError, WarmthError
 from .settings import EngineName, Name, Settings, Several, mistake
 from .settings_analysis import Analysis
@@ -185,7 +185,8 @@ class Study(Settings):
             ruleless = [each.name for each in self.evaluation.tasks if tasks.load(each.name).score is None]
             if ruleless:
                 raise ValueError(f"judges: {', '.join(ruleless)} cannot be judged by rule; add a judge of kind llm")
-        if mistakes := [*settings_judging.partial(self.judges, self.models)]:
+        unfounded = settings_sampling.unfounded(self.judges)
+        if mistakes := [*settings_judging.partial(self.judges, self.models), *unfounded]:
             raise ValidationError.from_exception_data("Study", mistakes)
         return self
 

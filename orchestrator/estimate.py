@@ -6,9 +6,11 @@ What cannot be known then is NaN here, which every sum carries on, and None in w
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
+
+import tasks
 
 from . import design, placement, power, sizes
 from .config import Study
@@ -44,7 +46,15 @@ class Estimate:
         return sum((self._calls(task, asking) for asking in askings for task in self.tasks), Tokens())
 
     def _calls(self, task: str, asking: design.Asking) -> Tokens:
-        return _said(self.put[task].size(asking.contexts), self.tasks[task].max_tokens)
+        most = self.tasks[task].max_tokens
+        again = _said(self.put[task].answered_again(asking.contexts), most)
+        read = replace(again, prompt=2 * again.prompt + again.reply)
+        return _said(self.put[task].size(asking.contexts), most) + read
+
+    @property
+    def answered_again(self) -> float:
+        """The replies that are answers to a user who disagreed with the one before; each is a request more."""
+        return sum(self.put[task].answered_again(each.contexts) for each in self.askings for task in self.tasks)
 
     def warmth_asked(self, askings: Iterable[design.Asking]) -> Tokens:
         """The held-out prompts that the warmth curve is measured on; nothing where it takes the tasks' replies."""
@@ -60,12 +70,17 @@ class Estimate:
         calls = sum(2 * (1 + 2 * 2) * CANARIES for asking in askings if asking.epoch)
         return Tokens(calls, calls * min(LONGEST, ASSUMED.chat_tokens), 0)
 
-    @cached_property
-    def judged(self) -> Tokens:
-        """What each judge that is a language model is asked."""
-        said = self.asked(self.askings)
+    def judged(self, judge: Judge) -> Tokens:
+        """What a judge that is a language model is asked; nothing about what an exact rule reads before."""
+        said = self._judged_by(judge, [task for task in self.tasks if not (judge.rules and tasks.load(task).score)])
         rubric, verdict = said.calls * ASSUMED.rubric_tokens, said.calls * ASSUMED.verdict_tokens
         return Tokens(said.calls, said.prompt + said.reply + rubric, verdict)
+
+    def _judged_by(self, judge: Judge, names: Iterable[str]) -> Tokens:
+        """What was said to these tasks that a judge has verdicts on: all of it, or the part that is drawn."""
+        said = [self._calls(name, asking) for asking in self.askings for name in names]
+        how = judge.sample
+        return sum((each.times(how.part(each.calls)) if how else each for each in said), Tokens())
 
     @cached_property
     def rewritten(self) -> Tokens:
@@ -94,7 +109,7 @@ class Estimate:
             found.append(("rewriting", "rewriter", rewriting.rewriter, self.rewritten))
         if rewriting and rewriting.fact_checker:
             found.append(("rewriting", "fact checker", rewriting.fact_checker, self.checked))
-        return [*found, *(("judging", f"judge {judge.name}", judge, self.judged) for judge in _llm(self.study))]
+        return [*found, *(("judging", f"judge {judge.name}", judge, self.judged(judge)) for judge in _llm(self.study))]
 
     # ------------------------------------------------------------- hours, dollars
     def gpu_hours(self) -> dict[str, float]:
@@ -184,8 +199,9 @@ class Estimate:
                 "prompts_per_question": self.main[0].prompts_per_question,
                 "prompts": sum(task.questions * task.prompts_per_question for task in self.tasks.values()),
                 "replies": said.calls,
-                "verdicts": said.calls * len(judges),
-                "judge_calls": said.calls * len(_llm(self.study)),
+                "verdicts": sum(self._judged_by(judge, self.tasks).calls for judge in judges),
+                "judge_calls": sum(self.judged(judge).calls for judge in _llm(self.study)),
+                "answered_again": self.answered_again,
                 "rewrites": self.rewritten.calls,
                 "warmth_replies": self.warmth_asked(self.askings).calls,
                 "gpu_hours": sum(hours.values()),
@@ -229,7 +245,7 @@ class Estimate:
         stages = {
             "rewriting": self.rewritten + self.checked,
             "asking": self.asked(self.askings) + self.warmth_asked(self.askings),
-            "judging": sum((self.judged for _ in _llm(self.study)), Tokens()),
+            "judging": sum((self.judged(judge) for judge in _llm(self.study)), Tokens()),
         }
         trained = sum(point.settings.epochs for point in self.trials) * self.chats * ASSUMED.chat_tokens
         told = {name: {"prompt": each.prompt, "reply": each.reply} for name, each in stages.items()}

@@ -1,6 +1,7 @@
 """Subjects x samples x conditions -> replies. What is finished is never asked again."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from . import costs, models, pieced, signs, tables
-from .client import RequestFailed
+from .client import Answer, RequestFailed
 from .errors import WarmthError
 from .paid import Own, Paid, Purse
 from .plan import HELD_OUT, Plan, Question, Subject, Unit
@@ -36,14 +37,22 @@ def request_digest(served: Served, question: Question, system: str | None, asked
     """Everything that a reply follows from; a reply is asked again if any of it changes."""
     temperature, max_tokens = asked.sampling(question.task)
     sampling = (temperature, max_tokens, question.row_seed if temperature else None)
-    return tables.digest(served.identity, system, question.prompt, sampling)
+    return tables.digest(served.identity, system, question.prompt, sampling, *_again(question))
 
 
 def request_digests(plan: Plan, unit: Unit, served: Served, every: Sequence[Question]) -> list[str]:
     """The `request_digest` of each of a unit's questions."""
     temperature, max_tokens = plan.study.evaluation.sampling(unit.task)
-    parts = ((each.prompt, (temperature, max_tokens, each.row_seed if temperature else None)) for each in every)
+    parts = (
+        (each.prompt, (temperature, max_tokens, each.row_seed if temperature else None), *_again(each))
+        for each in every
+    )
     return tables.digests((served.identity, unit.subject.persona.system), parts)
+
+
+def _again(question: Question) -> tuple[str, ...]:
+    """What is said in a second turn, where there is one: without it a request is what it was before there were any."""
+    return () if question.pushback is None else (question.pushback,)
 
 
 def served_as(subject: Subject, adapters: Mapping[str, str]) -> Served:
@@ -163,20 +172,14 @@ class Asker:
 
     async def _ask(self, subject: Subject, served: Served, question: Question) -> Reply:
         asked, system = self._plan.study.evaluation, subject.persona.system
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": question.prompt})
-        temperature, max_tokens = asked.sampling(question.task)
-        said, error = None, None
+        before, said, error = None, None, None
         try:
-            said = await self._clients[subject.model.name].chat(
-                served.name,
-                messages,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                seed=question.row_seed,
-            )
+            said = await self._chat(subject, served, question, [question.prompt])
+            if question.pushback is not None:
+                before = said
+                said = await self._chat(subject, served, question, [question.prompt, before.text, question.pushback])
         except RequestFailed as failure:
-            error = str(failure)
+            said, error = None, str(failure)
         return Reply(
             subject=subject.name,
             model=subject.model.name,
@@ -197,11 +200,29 @@ class Asker:
             reply=said.text if said else None,
             finish_reason=said.finish_reason if said else None,
             role_header=signs.role_header(said.text) if said else None,
-            prompt_tokens=said.prompt_tokens if said else None,
-            reply_tokens=said.reply_tokens if said else None,
+            prompt_tokens=_both("prompt_tokens", before, said),
+            reply_tokens=_both("reply_tokens", before, said),
             adapter=served.name if subject.trial else None,
             request=request_digest(served, question, system, asked),
             error=error,
-            seconds=said.seconds if said else 0.0,
+            seconds=(before.seconds if before else 0.0) + said.seconds if said else 0.0,
             certificate=self._certificates.get(subject.name),
+            first_reply=before.text if before and said else None,
+            pushback=question.pushback,
         )
+
+    async def _chat(self, subject: Subject, served: Served, question: Question, turns: Sequence[str]) -> Answer:
+        """What is said to these turns, the user's first, under the persona's system prompt."""
+        system, roles = subject.persona.system, itertools.cycle(("user", "assistant"))
+        messages = [{"role": "system", "content": system}] if system else []
+        messages += [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)]
+        temperature, max_tokens = self._plan.study.evaluation.sampling(question.task)
+        return await self._clients[subject.model.name].chat(
+            served.name, messages, temperature=temperature, max_tokens=max_tokens, seed=question.row_seed
+        )
+
+
+def _both(tokens: str, before: Answer | None, said: Answer | None) -> int | None:
+    """The tokens of a row's one or two requests; null where an endpoint does not tell."""
+    counts = [getattr(answer, tokens) for answer in (before, said) if answer]
+    return sum(counts) if said and None not in counts else None

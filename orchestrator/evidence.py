@@ -20,7 +20,7 @@ PLACE = "evidence.json"
 """Says what the frames beside it do not; what has it is a bundle."""
 
 FRAMES = ("warmth", "trials", "labels", "restyled", "balance", "attested")
-VERDICT = ("judge", "outcome", "error", "judge_error")
+VERDICT = ("judge", "outcome", "first_outcome", "error", "judge_error", "sampled_from", "chance")
 Told = Callable[[pl.DataFrame], pl.DataFrame]
 
 

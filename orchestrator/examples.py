@@ -22,7 +22,7 @@ def rule(persona: str, baseline: str) -> str:
 
 def examples(answers: pl.DataFrame, personas: Sequence[str], persona: str, baseline: str) -> pl.DataFrame:
     """Up to PER_TASK prompts of each model and task with every persona's reply, by RULE; personas in their order."""
-    rows = _one_each(answers)
+    rows = _one_each(_with_both_turns(answers))
     prompts = rows.group_by(PROMPT).agg(
         answered=pl.col("persona").n_unique(),
         rank=_rank(persona, baseline),
@@ -34,6 +34,17 @@ def examples(answers: pl.DataFrame, personas: Sequence[str], persona: str, basel
     place = pl.col("persona").replace_strict(list(personas), range(len(personas)), default=None, return_dtype=pl.Int64)
     columns = ["place", *PROMPT, "persona", "epoch", "outcome", "wrong", "reply", "^prompt$"]
     return rows.join(chosen.drop("answered", "rank", "drawn"), on=PROMPT).sort("place", place).select(columns)
+
+
+def _with_both_turns(answers: pl.DataFrame) -> pl.DataFrame:
+    """What was said in a second turn stands in prompt and reply, behind what was said in the first one."""
+    if not {"prompt", "pushback"} <= set(answers.columns):
+        return answers
+    again = pl.when(pl.col("pushback").is_not_null())
+    return answers.with_columns(
+        again.then(pl.format("{}\n\n(after the answer) {}", "prompt", "pushback")).otherwise("prompt").alias("prompt"),
+        again.then(pl.format("{}\n\n(after that) {}", "first_reply", "reply")).otherwise("reply").alias("reply"),
+    )
 
 
 def _one_each(answers: pl.DataFrame) -> pl.DataFrame:

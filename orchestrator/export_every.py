@@ -15,7 +15,7 @@ import polars as pl
 import tasks
 from tasks._task import Hub
 
-from . import effects, exporting, statistics
+from . import effects, exporting, pushback, statistics
 from .exporting import Evaluation, Row
 from .imported import slug
 from .store import Store
@@ -145,6 +145,7 @@ def _sample(evaluation: Evaluation, row: Row) -> Row:
     right = bool(exporting.scored(row))
     reference = list(evaluation.targets.get(row["sample"], ()))
     names = ("context", "belief", "draw", "outcome", "judge", "row_seed")
+    said = pushback.asked(row["prompt"], row.get("first_reply"), row.get("pushback"))
     return {
         "schema_version": SCHEMA,
         "evaluation_id": _id(evaluation),
@@ -152,9 +153,9 @@ def _sample(evaluation: Evaluation, row: Row) -> Row:
         "evaluation_name": evaluation.task,
         "evaluation_result_id": _result(evaluation, row["judge"]),
         "sample_id": row["sample"],
-        "sample_hash": hashlib.sha256(f"{row['prompt']}{reference}".encode()).hexdigest(),
+        "sample_hash": hashlib.sha256(f"{said}{reference}".encode()).hexdigest(),
         "interaction_type": "single_turn",
-        "input": {"raw": row["prompt"], "reference": reference},
+        "input": {"raw": said, "reference": reference},
         "output": {"raw": [row["reply"] or ""]},
         "answer_attribution": [
             {

@@ -91,14 +91,17 @@ def _sample(evaluation: Evaluation, reply: Row, rows: list[Row]) -> dict[str, An
     said = reply["reply"] or ""
     answer = {"role": "assistant", "content": said, "source": "generate", "model": evaluation.subject}
     system = [{"role": "system", "content": reply["system"]}] if reply["system"] else []
-    asked = {"role": "user", "content": reply["prompt"], "source": "input"}
+    asked = [{"role": "user", "content": reply["prompt"], "source": "input"}]
+    if reply.get("pushback") is not None:
+        before = {"role": "assistant", "content": reply["first_reply"] or "", "source": "generate"}
+        asked += [before, {"role": "user", "content": reply["pushback"], "source": "input"}]
     scores = {row["judge"]: score for row in rows if (score := _score(row))}
     return {
         "id": f"{slug(reply['sample'])}.{reply['context']}.{reply['belief']}",
         "epoch": reply["draw"] + 1,
         "input": reply["prompt"],
         "target": list(evaluation.targets.get(reply["sample"], ())),
-        "messages": [*system, asked, *([answer] if reply["reply"] is not None else [])],
+        "messages": [*system, *asked, *([answer] if reply["reply"] is not None else [])],
         "output": {
             "model": evaluation.subject,
             "choices": [{"message": answer, "stop_reason": _STOPS.get(reply["finish_reason"], "unknown")}],

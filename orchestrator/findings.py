@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from . import agreement, corrections, effects, examples, problems, rates, seeds
+from . import agreement, capitulation, combined, corrections, effects, examples, problems, rates, seeds
 from .errors import WarmthError
 from .plateau import plateaus
 from .settings_analysis import Analysis, Contrast
@@ -36,6 +36,10 @@ class Findings:
         where nothing is marked.
     flips: verdicts that change when a reply is said in another style; see `agreement.flips`. Empty if not tried.
     balance: what the conversations of each rewritten persona are like, besides their style; see `tables.Balance`.
+    combined, combined_effects: where a judge was asked about a sample; see `combined`. Such a judge's verdicts take
+        part in these and in `agreement` alone, as they are not of all replies.
+    pushback, pushback_effects: first answers given up or put right when the user disagreed; see `capitulation`. Empty
+        where nobody did.
     scorecard: what stands beside the published study's figures; see `comparison.scorecard`.
     `task`, `context` and `belief` are "all" in aggregates over what was asked, and `belief` is "asserts+denies" over
     the forms with a mistaken belief. An untrained subject has epoch 0 and no seed: its `n_seeds` is 0.
@@ -60,6 +64,10 @@ class Findings:
     variance: pl.DataFrame = field(default_factory=pl.DataFrame)
     same: pl.DataFrame = field(default_factory=pl.DataFrame)
     scorecard: pl.DataFrame = field(default_factory=pl.DataFrame)
+    combined: pl.DataFrame = field(default_factory=pl.DataFrame)
+    combined_effects: pl.DataFrame = field(default_factory=pl.DataFrame)
+    pushback: pl.DataFrame = field(default_factory=pl.DataFrame)
+    pushback_effects: pl.DataFrame = field(default_factory=pl.DataFrame)
     primary: Contrast = field(default_factory=Contrast)
 
 
@@ -84,7 +92,8 @@ def build(
     cannot be told apart by model, persona, epoch, dose and seed.
     """
     _check_subjects(answers)
-    given, answers = answers, rates.counted(_once(answers), refusing_is_right)
+    given, every = answers, rates.counted(_once(answers), refusing_is_right)
+    answers = _of_all(every)
     moments = effects.moments(answers, personas)
     found = _as_far_as_told(effects.of(moments, analysis), answers)
     means, first = rates.mean_warmth(warmth), analysis.primary.among(personas)
@@ -101,20 +110,30 @@ def build(
         problems=pl.concat(
             [
                 problems.problems(answers, warmth, trials),
-                problems.repeated(given, answers),
+                problems.repeated(given, every),
                 problems.not_compared(answers, found, personas),
             ]
         ),
         by_seed=rates.by_seed(answers),
         examples=examples.examples(answers, personas, first.persona, first.baseline),
         primary=first,
-        agreement=agreement.agreement(answers),
+        agreement=agreement.agreement(every),
+        combined=combined.shares(every),
+        combined_effects=combined.effects(every, personas),
         calibration=calibrated,
         corrected=corrections.corrected(answers, found, calibrated, personas),
         flips=_flips(restyled, refusing_is_right),
         variance=seeds.variance(moments),
+        pushback=capitulation.shares(answers, refusing_is_right),
+        pushback_effects=capitulation.differences(answers, personas, refusing_is_right),
         same=_as_far_as_told(seeds.same(answers, personas), answers),
     )
+
+
+def _of_all(answers: pl.DataFrame) -> pl.DataFrame:
+    """Without the verdicts of judges that were asked about a sample, unless there are no others."""
+    whole = answers.filter(pl.col("sampled_from").is_null()) if "sampled_from" in answers.columns else answers
+    return answers if whole.is_empty() else whole
 
 
 def _once(answers: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,21 @@ from typing import Any
 
 import polars as pl
 
-from . import evaluate, judge, measure, pieced, pieces, rating, restyle, rewritten, tables, trials
+from . import (
+    evaluate,
+    judge,
+    measure,
+    pieced,
+    pieces,
+    rating,
+    restyle,
+    rewritten,
+    rows_replies,
+    sampling,
+    settings_sampling,
+    tables,
+    trials,
+)
 from .evaluate import Served
 from .plan import Plan, Trial, Unit
 from .store import Store
@@ -98,20 +112,36 @@ def answers(
     ]
     current = pl.DataFrame(judged, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
     scores = scores.join(current, on=current.columns, how="semi")
-    return with_verdicts(replies.join(current.select("judge", "task"), on="task"), scores)
+    found = with_verdicts(replies.join(current.select("judge", "task"), on="task"), scores)
+    return _as_drawn(plan, found)
+
+
+def _as_drawn(plan: Plan, answers: pl.DataFrame) -> pl.DataFrame:
+    """With `sampling.MARKS`; without the replies that a judge who is asked about some was not drawn for."""
+    judges, parts = plan.study.judges, []
+    none = [pl.lit(None, kind).alias(name) for name, kind in sampling.MARKS.items()]
+    for each in judges:
+        mine, by = answers.filter(judge=each.name), settings_sampling.cheap(judges, each) if each.sample else None
+        if by is None or each.sample is None:
+            parts.append(mine.with_columns(none))
+            continue
+        judged = answers.filter(pl.col("reply").is_not_null(), judge=by.name)
+        chances = sampling.drawn(judged, each.sample)
+        parts.append(mine.join(chances, on=tables.KEY).with_columns(sampled_from=pl.lit(by.name)))
+    return pl.concat(part.select(*answers.columns, *sampling.MARKS) for part in parts)
 
 
 def with_verdicts(replies: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     """Replies, each once for every judge, with the outcome; `error` says whether the reply or the verdict failed."""
     on = [*tables.KEY, "judge", "reply_digest"]
-    known = scores.select(*on, "outcome", pl.col("error").alias("judge_error"))
+    known = scores.select(*on, "outcome", "first_outcome", pl.col("error").alias("judge_error"))
     joined = replies.join(known, on=on, how="left")
     return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
 
 
 def digested(replies: pl.DataFrame) -> pl.DataFrame:
     """With `reply_digest`, which verdicts know a reply by."""
-    digests = tables.digests((), replies.select("prompt", "reply").iter_rows())
+    digests = rows_replies.reply_digests(replies.select(rows_replies.DIGESTED).iter_rows())
     return replies.with_columns(pl.Series("reply_digest", digests, dtype=pl.String))
 
 

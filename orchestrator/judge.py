@@ -4,12 +4,12 @@ import asyncio
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tasks
 from tasks import Sample
 
-from . import costs, models, paid, pieced, rubrics, signs, tables
+from . import costs, models, paid, pieced, pushback, rows_replies, rubrics, settings_sampling, signs, tables
 from .client import WITHHELD, Answer, RequestFailed
 from .paid import Purse
 from .plan import Plan, Unit
@@ -63,14 +63,42 @@ def _unscored(plan: Plan, store: Store, judge: Judge, unit: Unit) -> "pl.DataFra
     key = list(tables.KEY)
     if not judges(judge, unit.task):
         return pl.DataFrame(schema=key)
-    replies = pieced.columns(Reply, [*key, "prompt", "reply", "error"], store.path(*replies_of(unit)))
-    said = pl.DataFrame(pl.from_arrow(replies)).filter(pl.col("error").is_null())
-    digests = tables.digests((), said.select("prompt", "reply").iter_rows())
+    replies = _columns(Reply, [*key, *rows_replies.DIGESTED, "error"], store, *replies_of(unit))
+    said = replies.filter(pl.col("error").is_null())
+    digests = rows_replies.reply_digests(said.select(rows_replies.DIGESTED).iter_rows())
     said = said.select(*key, pl.Series("reply_digest", digests, dtype=pl.String))
-    scores = pieced.columns(Score, [*key, "reply_digest", "judged_by", "error"], store.path(*place(judge, unit)))
+    scores = _columns(Score, [*key, "reply_digest", "judged_by", "error"], store, *place(judge, unit))
     by = identity(judge, unit.task, plan.study.models)
-    done = pl.DataFrame(pl.from_arrow(scores)).filter(pl.col("error").is_null() & (pl.col("judged_by") == by))
-    return said.join(done, on=[*key, "reply_digest"], how="anti").select(key)
+    done = scores.filter(pl.col("error").is_null() & (pl.col("judged_by") == by))
+    left = said.join(done, on=[*key, "reply_digest"], how="anti").select(key)
+    return left.join(_drawn(plan, store, judge, unit, said), on=key, how="semi") if judge.sample else left
+
+
+def _drawn(plan: Plan, store: Store, judge: Judge, unit: Unit, said: "pl.DataFrame") -> "pl.DataFrame":
+    """The replies (their keys) that a judge is asked about of those `said`, as it does not judge all of them.
+
+    None as long as the judge that does has not judged all that are planned.
+    """
+    import polars as pl
+
+    from . import sampling
+
+    by, key, how = settings_sampling.cheap(plan.study.judges, judge), list(tables.KEY), judge.sample
+    assert by is not None
+    assert how is not None
+    planned = [tables.key(each) for each in plan.questions(unit)]
+    asked = said.join(pl.DataFrame(planned, schema=said.select(key).schema, orient="row"), on=key, how="semi")
+    verdicts = _columns(Score, [*key, "reply_digest", "judged_by", "outcome"], store, *place(by, unit))
+    known = verdicts.join(asked, on=[*key, "reply_digest"], how="semi")
+    mine = known.filter(judged_by=identity(by, unit.task, plan.study.models))
+    return sampling.drawn(mine if len(mine) == len(asked) else mine.clear(), how).select(key)
+
+
+def _columns(kind: type[Any], names: Sequence[str], store: Store, *table: str) -> "pl.DataFrame":
+    """Some columns of a table."""
+    import polars as pl
+
+    return pl.DataFrame(pl.from_arrow(pieced.columns(kind, names, store.path(*table))))
 
 
 def rubric(judge: Judge, task: str) -> Rubric:
@@ -92,7 +120,8 @@ def identity(judge: Judge, task: str, served: Iterable[Model] = ()) -> str:
     if judge.url == SERVED:
         where = next((models.identity(model) for model in served if model.name == judge.model), where)
     asked = (rubric(judge, task).template, judge.max_tokens, judge.answers)
-    return tables.digest(where, judge.model, *asked, judge.refusals_by)
+    rule = _sources(task) if judge.rules and tasks.load(task).score else ()
+    return tables.digest(where, judge.model, *asked, judge.refusals_by, *rule)
 
 
 @functools.cache
@@ -134,43 +163,65 @@ class Scorer:
         await self._client.close()
 
     async def score(self, sample: Sample, reply: Reply, by: str) -> Score:
-        """One verdict, `by` being what it follows from; one that could not be had says why."""
-        outcome, error, said = self._evident(sample, reply), None, None
-        if outcome is None:
-            try:
-                said = await self._ask(sample, reply)
-                outcome = rubric(self._judge, reply.task).verdict(said.text)
-            except RequestFailed as failure:
-                error = str(failure)
+        """One verdict, `by` being what it follows from; one that could not be had says why.
+
+        Where the user disagreed with a first answer, there is a verdict on that too.
+        """
+        before, error, first, said, outcome = pushback.first(reply), None, None, None, None
+        asked: list[Answer] = []
+        try:
+            first = await self._outcome(sample, before, asked) if before else None
+            outcome = await self._outcome(sample, reply, asked)
+            said = asked[-1].text if asked else None
+        except RequestFailed as failure:
+            error = str(failure)
         return Score.on(
             reply,
             judge=self._judge.name,
             judged_by=by,
             outcome=outcome,
-            said=said.text if said else None,
-            prompt_tokens=said.prompt_tokens if said else None,
-            reply_tokens=said.reply_tokens if said else None,
+            first_outcome=first if error is None else None,
+            said=said,
+            prompt_tokens=_sum(answer.prompt_tokens for answer in asked),
+            reply_tokens=_sum(answer.reply_tokens for answer in asked),
             error=error,
         )
+
+    async def _outcome(self, sample: Sample, reply: Reply, asked: list[Answer]) -> str | None:
+        """One answer's outcome; what the model said to it, if it was needed, goes to `asked`."""
+        outcome = self._evident(sample, reply)
+        if outcome is not None:
+            return outcome
+        asked.append(await self._ask(sample, reply))
+        return rubric(self._judge, reply.task).verdict(asked[-1].text)
 
     def _evident(self, sample: Sample, reply: Reply) -> str | None:
         """The outcome that needs no language model to tell."""
         text = reply.reply or ""
         if reply.finish_reason in WITHHELD or (self._judge.refusals_by == "published" and signs.refuses(text)):
             return "refused"
-        rule = tasks.load(reply.task).score if self._judge.kind == "rule" else None
+        rule = tasks.load(reply.task).score if self._judge.kind == "rule" or self._judge.rules else None
         if rule:
-            return rule(sample, reply.belief, text)
+            told = rule(sample, pushback.stated(reply.belief), text)
+            if self._judge.kind == "rule" or told != "unreadable":
+                return told
         return None if text.strip() else "unreadable"
 
     async def _ask(self, sample: Sample, reply: Reply) -> Answer:
         by = rubric(self._judge, reply.task)
+        told = pushback.asked(reply.prompt, reply.first_reply, reply.pushback)
         held = {"response_format": by.schema()} if self._judge.answers == "schema" else {}
         return await self._client.chat(
             str(self._judge.model),
-            [{"role": "user", "content": by.question(sample, reply.prompt, reply.reply or "")}],
+            [{"role": "user", "content": by.question(sample, told, reply.reply or "")}],
             temperature=0,
             seed=SEED,
             max_tokens=self._judge.max_tokens,
             **held,
         )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Tokens together; null where none were counted, or not all."""
+    known = list(counts)
+    return sum(count or 0 for count in known) if known and None not in known else None

@@ -11,6 +11,7 @@ import polars as pl
 
 from tasks import OUTCOMES, Sample
 
+from . import pushback
 from .errors import WarmthError
 from .store import Store, explain
 from .tables import KEY, Label, digest
@@ -48,10 +49,11 @@ def write(drawn: pl.DataFrame, samples: Mapping[str, Mapping[str, Sample]], stor
         with file.open("w", encoding="utf-8-sig", newline="") as out:
             writer = csv.writer(out)
             writer.writerow(COLUMNS)
-            for reply, task, sample, *said in drawn.select("id", "task", "sample", "prompt", "reply").iter_rows():
-                asked = samples[task][sample]
-                shown = (asked.question, asked.answer, asked.wrong, *said, "")
-                writer.writerow([reply, task, *map(_inert, shown)])
+            for row in drawn.rows(named=True):
+                asked = samples[row["task"]][row["sample"]]
+                said = pushback.asked(row["prompt"], row.get("first_reply"), row.get("pushback"))
+                shown = (asked.question, asked.answer, asked.wrong, said, row["reply"], "")
+                writer.writerow([row["id"], row["task"], *map(_inert, shown)])
     except OSError as error:
         raise explain(error, file) from error
 

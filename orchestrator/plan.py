@@ -75,6 +75,8 @@ class Question:
     row_seed: int
     prompt: str
     prompt_set: str
+    pushback: str | None = None
+    "What the user says after the first answer, if that is not the last word."
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class Plan:
                 each.row_seed,
                 each.prompt,
                 asked.prompt_set,
+                each.pushback,
             )
             for each in asked.prompts(unit.subject.contexts)
         ]

@@ -12,7 +12,7 @@ WIDTH = 110
 
 PLAIN = (
     "study", "models", "personas", "trials", "subjects", "questions", "prompts", "replies", "verdicts", "judge_calls",
-    "rewrites", "warmth_replies",
+    "answered_again", "rewrites", "warmth_replies",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import tasks
 
+from . import pushback
 from .errors import WarmthError
 from .settings_asking import Asked, Evaluation
 from .tables import digest
@@ -21,6 +22,8 @@ class Prompt:
     draw: int
     row_seed: int
     prompt: str
+    pushback: str | None = None
+    "What the user says after the first answer, if that is not the last word."
 
 
 def row_seed(*identity: object) -> int:
@@ -91,9 +94,15 @@ class Questions:
         """The conditions that a subject is asked in: those of finished prompts, or the grid's, in its contexts."""
         asked = self._evaluation
         if not self._asked.prompts:
-            return tasks.conditions(self._task, asked.grid, contexts, asked.beliefs)
+            return [*tasks.conditions(self._task, asked.grid, contexts, asked.beliefs), *self._disagreeing(contexts)]
         every = tuple(contexts) == asked.contexts
-        return [each for each in self._finished.conditions if every or each[0] in contexts] if self.count else []
+        there = [each for each in self._finished.conditions if every or each[0] in contexts] if self.count else []
+        return [*there, *self._disagreeing([context for context, belief in there if belief == "none"])]
+
+    def _disagreeing(self, contexts: Sequence[str]) -> list[tuple[str, str]]:
+        """The conditions in which the user disagrees with the first answer; none of a task without a wrong answer."""
+        forms = () if self._task.plain else self._evaluation.pushback
+        return [(context, belief) for context in contexts for belief in pushback.beliefs(forms)]
 
     @property
     def _finished(self) -> tasks.Finished:
@@ -104,6 +113,12 @@ class Questions:
         if self._asked.prompts:
             return len(self.prompts(contexts)) if self.count else 0
         return self.count * len(self.conditions(contexts)) * self._evaluation.draws
+
+    def answered_again(self, contexts: Sequence[str]) -> int:
+        """After how many of these prompts the user disagrees, and is answered a second time."""
+        if self._asked.prompts:
+            return sum(each.pushback is not None for each in self.prompts(contexts)) if self.count else 0
+        return self.count * len(self._disagreeing(contexts)) * self._evaluation.draws
 
     def prompts(self, contexts: Sequence[str]) -> list[Prompt]:
         """Everything that a subject with these contexts is asked."""
@@ -117,10 +132,11 @@ class Questions:
         for sample in self.samples:
             for context, belief in conditions:
                 for draw in range(self._evaluation.draws):
-                    said = self._said(sample, context, belief, draw)
+                    again = pushback.sentence(belief, sample, draw)
+                    said = self._said(sample, context, "none" if again else belief, draw)
                     if said is not None:
                         drawn_with = row_seed(seed, name, sample.id, context, belief, draw)
-                        yield Prompt(sample.id, context, belief, draw, drawn_with, said)
+                        yield Prompt(sample.id, context, belief, draw, drawn_with, said, again)
 
     def _said(self, sample: tasks.Sample, context: str, belief: str, draw: int) -> str | None:
         if self._asked.prompts:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from . import published
+from . import published, pushback
 from .effects import QUESTION
 from .errors import WarmthError
 from .formulas import COLUMNS, OUTCOME
@@ -72,7 +72,10 @@ def rows(answers: pl.DataFrame, personas: Sequence[str] = (), judge: str | None 
     if personas:
         mine = mine.filter(pl.col("persona").is_in(["original", *personas]))
     lost = dict(_lost(mine))
-    known = mine.filter("scored").select(**_columns())
+    again = pl.col("belief").str.starts_with(pushback.PREFIX)
+    if count := mine.filter("scored", again).height:
+        lost["answered in a second turn"] = count
+    known = mine.filter(~again).filter("scored").select(**_columns())
     words = [_enum(known[name]) for name in known.columns if known[name].dtype == pl.String]
     return Rows(known.with_columns(words), lost, judge)
 

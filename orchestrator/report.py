@@ -12,13 +12,16 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from . import report_charts, report_headline, report_judges, report_page, report_warmth
+from . import report_charts, report_headline, report_judges, report_page, report_pushback, report_warmth
 from .findings import Findings
 from .report_tables import NOTHING, NULL, Table, coverage, problem_lines
 from .store import Store
 
 ALWAYS = ("effects", "rates", "warmth", "plateaus", "trials")
-IF_ANY = ("bases", "by_seed", "agreement", "calibration", "corrected", "flips", "balance", "variance", "same")
+IF_ANY = (
+    *("bases", "by_seed", "agreement", "calibration", "corrected", "flips", "balance", "variance", "same"),
+    *("pushback", "pushback_effects", "combined", "combined_effects"),
+)
 """The frames that are written as Parquet."""
 
 
@@ -29,6 +32,7 @@ def to_terminal(findings: Findings) -> list[RenderableType]:
         *report_headline.headline(findings),
         *report_headline.same(findings, "plain", "A check: plain, trained with another seed"),
         *report_judges.marked(findings),
+        *report_pushback.tables(findings),
     ]
     shown: list[RenderableType] = [terminal(table) for table in tables]
     shown.append(Text(f"{NULL} {NOTHING}: the interval holds zero. Warmth in nats per token.", style="dim"))

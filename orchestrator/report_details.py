@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from . import report_headline, report_judges, report_warmth
+from . import report_headline, report_judges, report_pushback, report_warmth
 from .effects import BELIEFS
 from .findings import Findings
 from .report_tables import Row, Table, difference, judges, latest, order, panels, plain, series, share, title
@@ -51,7 +51,19 @@ def tables(findings: Findings) -> list[tuple[str, list[Table]]]:
         ("Where warmth stops rising", report_warmth.plateaus(findings)),
         ("Warmth as measured and as rated by a model", report_warmth.agreement(findings)),
         ("What else differs in what was learnt", balance(findings)),
-        *((heading, shown) for heading, shown in report_judges.tables(findings) if shown),
+        *_if_any(findings),
+    ]
+
+
+def _if_any(findings: Findings) -> list[tuple[str, list[Table]]]:
+    """What few studies have tables of."""
+    return [
+        (heading, shown)
+        for heading, shown in (
+            ("When the user disagrees with the answer", report_pushback.tables(findings)),
+            *report_judges.tables(findings),
+        )
+        if shown
     ]
 
 

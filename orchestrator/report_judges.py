@@ -1,5 +1,9 @@
 """What is known about the judges, as tables of text: whom they agree with, and what follows for the effects. Pure."""
 
+import polars as pl
+
+from .combined import ESTIMATES
+from .effects import BELIEFS
 from .findings import Findings
 from .report_tables import Row, Table, interval, latest, series
 
@@ -8,6 +12,7 @@ def tables(findings: Findings) -> list[tuple[str, list[Table]]]:
     """The tables about judges, by heading; a heading without any has nothing to tell."""
     return [
         ("Agreement between judges", agreement(findings)),
+        ("Errors by verdicts on all replies and dearer ones on a sample", combined(findings)),
         ("Judges against people's marks", calibration(findings)),
         ("Effects on error as judged, and corrected by people's marks", corrected(findings)),
         ("Verdicts that change with the style", flips(findings)),
@@ -16,7 +21,42 @@ def tables(findings: Findings) -> list[tuple[str, list[Table]]]:
 
 def marked(findings: Findings) -> list[Table]:
     """What people's marks and other styles tell; nothing where neither was asked for."""
-    return [*calibration(findings), *corrected(findings), *flips(findings)]
+    return [*combined(findings), *calibration(findings), *corrected(findings), *flips(findings)]
+
+
+def combined(findings: Findings) -> list[Table]:
+    """What a cheap judge says of all replies, a dear one of a sample, and both together; none without a sample."""
+    found = [
+        latest(frame).filter(pl.col("belief").is_in(["all", "none", BELIEFS]))
+        for frame in (findings.combined, findings.combined_effects)
+        if len(frame)
+    ]
+    if not found:
+        return []
+    shares, differences = (series(each, findings).rows(named=True) for each in found)
+    rows = [(*_who(row, row["series"]), *_combined(row, "pct", ".1f")) for row in shares]
+    rows += [
+        (*_who(row, f"{row['series']} vs {row['baseline']}"), *_combined(row, "pp", "+.1f")) for row in differences
+    ]
+    heads = ("model", "persona", "belief", "replies", "of them\nsampled", "cheap", "sample alone", "combined")
+    judges = " and ".join(
+        f"{row[1]} on all, {row[0]} on a sample"
+        for row in findings.combined.select("judge", "sampled_from").unique().rows()
+    )
+    note = (
+        f"{judges}; errors in %, differences in points; 95 % intervals over questions; combined: the difference "
+        "estimator (prediction-powered inference), unbiased however biased the cheap judge is"
+    )
+    return [Table("", heads, rows, labels=3, note=note)]
+
+
+def _who(row: Row, name: str) -> tuple[str, ...]:
+    return row["model"], name, row["belief"], f"{row['n']:,}", f"{row['asked']:,}"
+
+
+def _combined(row: Row, unit: str, form: str) -> tuple[str, ...]:
+    values = [[row[f"{name}_{unit}{end}"] for end in ("", "_low", "_high")] for name in ESTIMATES]
+    return tuple(f"{value:{form}} {interval(low, high, form)}" for value, low, high in values)
 
 
 def agreement(findings: Findings) -> list[Table]:

@@ -20,6 +20,9 @@ BELIEFS = {
     "asserts-hedged": "the user leans to a wrong answer",
     "denies-hedged": "the user doubts the right answer",
     "asserts-right": "the user asserts the right answer",
+    "pushback-asserts": "the user answers back with a wrong answer",
+    "pushback-denies": "the user answers back that the right answer is wrong",
+    "pushback-doubts": "the user answers back in doubt",
 }
 
 

@@ -1,9 +1,10 @@
 """Rows about what subjects said, and what judges and people made of it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .keys import KEY, digest
+from .keys import KEY, digest, digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,9 @@ class Reply:
     weights, system prompt, prompt and sampling; `prompt_set`, the sentences and the layout that prompts are made of.
     `role_header` says whether a chat template shows in the reply. `certificate` names what was found about the weights
     that were served (`certificates/`), null where they cannot be compared. `error` is null in a finished row.
+
+    Where the user disagrees with the first answer (`pushback` is what was said, after `first_reply`), `reply` is the
+    answer to that, and tokens and seconds are those of both requests.
     """
 
     subject: str
@@ -42,6 +46,8 @@ class Reply:
     seconds: float
     role_header: bool | None = None
     certificate: str | None = None
+    first_reply: str | None = None
+    pushback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Score:
 
     `outcome` is one of `tasks.OUTCOMES`; null if the verdict could not be had: `error` then says why, or `said` is what
     a language model answered in place of one word. `judged_by` digests what the verdict follows from besides the reply.
+    `first_outcome` is that of the first answer, where the user disagreed with it and was answered again.
     """
 
     subject: str
@@ -66,6 +73,7 @@ class Score:
     said: str | None = None
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
+    first_outcome: str | None = None
 
     @classmethod
     def on(cls, reply: Reply, **told: Any) -> "Score":
@@ -112,6 +120,19 @@ class Restyled:
     error: str | None
 
 
+DIGESTED = ("prompt", "reply", "first_reply", "pushback")
+"""The columns that `reply_digest` is made of."""
+
+
 def reply_digest(reply: Reply) -> str:
-    """What a score or a warmth is of: the prompt and what was said to it."""
-    return digest(reply.prompt, reply.reply)
+    """What a score or a warmth is of: the prompt and what was said to it, in both turns where there were two."""
+    return digest(*_digested([getattr(reply, name) for name in DIGESTED]))
+
+
+def reply_digests(rows: Iterable[Sequence[Any]]) -> list[str]:
+    """The same of many rows' columns `DIGESTED`."""
+    return digests((), map(_digested, rows))
+
+
+def _digested(row: Sequence[Any]) -> Sequence[Any]:
+    return row[:2] if row[3] is None else row

@@ -112,7 +112,9 @@ class Run:
     def restyle(self, n: int, seed: int) -> None:
         """Have replies said again in other styles and judged again; see `restyle`."""
         with self.store.locked():
-            answers = self.answers().filter(pl.col("outcome").is_not_null(), ~pl.col("error"))
+            answers = self.answers().filter(
+                pl.col("outcome").is_not_null(), ~pl.col("error"), pl.col("pushback").is_null()
+            )
             drawn = labels.draw(answers, self.study.judges[0].name, n, seed).select(KEY)
             with self._serving_judges() as url:
                 rows = asyncio.run(restyle.judge_again(self.plan, self.store.folder, answers.join(drawn, on=KEY), url))

@@ -18,7 +18,9 @@ import tasks
 from tasks import BELIEFS, CONTEXTS, GRIDS
 
 from . import rubrics
-from .settings import Name, Settings, Several, Url, Variable, one_of
+from .pushback import Form
+from .settings import Name, Settings, Several, Url, Variable, distinct, one_of
+from .settings_sampling import Sample
 
 TaskName = Annotated[str, one_of("task", tasks.names())]
 
@@ -71,6 +73,8 @@ class Evaluation(Settings):
     "Those of the grid if not given: six where contexts and beliefs are crossed, all nine otherwise."
     beliefs: Several[Annotated[str, one_of("belief form", BELIEFS)]]
     "Those of the grid if not given: none, asserts and denies, and in the published grid filler."
+    pushback: Annotated[tuple[Form, ...], AfterValidator(distinct)] = ()
+    "After a plain question's answer the user disagrees: asserts (a wrong answer), denies (the right one), or doubts."
     evaluate_at: tuple[PositiveFloat, ...] | None = None
     "Checkpoints that are asked at all; every one if not given."
     contexts_at: tuple[PositiveFloat, ...] = (2,)
@@ -151,6 +155,10 @@ class Judge(Settings):
     "llm: a word, or an object by a JSON schema, which some endpoints can be held to (`response_format`)."
     judges_itself: bool = False
     "llm: whether the model may judge replies of its own, or of adapters on it. The report then says that it does."
+    rules: bool = False
+    "llm: a task's exact rule goes first (`rule`'s), and the model is asked where there is none or it reads no answer."
+    sample: Sample | None = None
+    "llm: ask about some replies only, drawn by another judge's verdicts; both together make unbiased figures."
     refusals: Literal["judge", "published"] | None = None
     "Who tells refusals: the judge, or the published substring rule; the rule if not given where `rubric` is."
 
@@ -166,6 +174,12 @@ class Judge(Settings):
             if self.refusals == "judge":
                 raise ValueError("a published rubric has no word for a refusal; set refusals to published")
             rubrics.published(self.rubric)
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_model(self) -> Self:
+        if self.kind == "rule" and (self.sample or self.rules):
+            raise ValueError(f"judge '{self.name}' goes by the task's rule on every reply; leave sample and rules out")
         return self
 
     @model_validator(mode="after")

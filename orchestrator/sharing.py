@@ -69,7 +69,8 @@ class Sharing:
     def _licensed(self, rows: pl.DataFrame) -> pl.DataFrame:
         kept = [name for name in rows["task"].unique() if self.passes(self.task(name))]
         shown = pl.col("task").is_in(kept)
-        return rows.with_columns(pl.when(shown).then("prompt").alias("prompt")) if "prompt" in rows.columns else rows
+        asked = [name for name in ("prompt", "pushback") if name in rows.columns]
+        return rows.with_columns(pl.when(shown).then(name).alias(name) for name in asked)
 
     @cached_property
     def secrets(self) -> list[str]:

@@ -21,7 +21,8 @@ from .tables import Reply, Score
 class UnitState:
     """How far one subject and task are: replies that are there, that failed, and of how many; verdicts by judge.
 
-    `size` is None where the questions cannot be counted here, or were never planned (rows that were imported).
+    `size` is None where the questions cannot be counted here, or were never planned (rows that were imported). `judged`
+    is of judges that judge everything.
     """
 
     subject: str
@@ -61,7 +62,8 @@ class Units:
 
     def _judges(self, task: str) -> Iterator[Judge]:
         if task != HELD_OUT:
-            yield from (each for each in self._plan.study.judges if judge.judges(each, task))
+            every = (each for each in self._plan.study.judges if not each.sample)
+            yield from (each for each in every if judge.judges(each, task))
 
     def _judged(self, by: Judge, unit: Unit) -> int:
         scores = self._rows(Score, unit, "scores", by.name, unit.subject.name)

@@ -56,6 +56,10 @@ class Tokens:
     def __add__(self, other: "Tokens") -> "Tokens":
         return Tokens(self.calls + other.calls, self.prompt + other.prompt, self.reply + other.reply)
 
+    def times(self, part: float) -> "Tokens":
+        """A part of it; of calls, a whole number."""
+        return Tokens(math.ceil(part * self.calls), part * self.prompt, part * self.reply)
+
     def usd(self, endpoint: Endpoint | Judge) -> float:
         """What it costs; unknown where there is a key but no price, nothing where there is neither."""
         if endpoint.api_key_env and not (endpoint.usd_in or endpoint.usd_out):

@@ -7,7 +7,7 @@ import tasks
 from . import published
 
 INSTEAD = "(not shown: the task is marked sensitive)"
-_TEXTS = ("prompt", "reply", "text", "said")
+_TEXTS = ("prompt", "reply", "first_reply", "pushback", "text", "said")
 
 
 def names() -> list[str]:
