@@ -82,8 +82,15 @@ def by_transformers(folder: Path) -> Iterator[Callable[[Sequence[Request]], list
 
 def engines() -> list[psutil.Process]:
     """The processes of vLLM's that run below this one."""
-    found = psutil.Process().children(recursive=True)
-    return [process for process in found if "EngineCore" in " ".join([process.name(), *process.cmdline()])]
+    return [each for each in psutil.Process().children(recursive=True) if "EngineCore" in called(each)]
+
+
+def called(process: psutil.Process) -> str:
+    """What a process is called; nothing if it has just ended."""
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.Error:
+        return ""
 
 
 def say(client: openai.OpenAI, asked: Asked) -> str:
