@@ -41,7 +41,7 @@ class Resources(Settings):
     runs: str = "runs"
     "The folder that holds the study's folder."
     store: bool = True
-    "Conversations, rewritten replies and trained trials are kept in `.store` beside the run too, for others to take."
+    "Conversations, rewritten replies, trials and verdicts are kept in `.store` beside the run too, for others to take."
     cpus: PositiveInt | None = None
     "Processor cores to use; all of the machine's if not given."
     workers: PositiveInt = 2

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import tasks
 from tasks import Sample
 
-from . import costs, models, paid, pieced, pushback, rows_replies, rubrics, settings_sampling, signs, tables
+from . import (
+    costs,
+    models,
+    paid,
+    pieced,
+    pushback,
+    rows_replies,
+    rubrics,
+    settings_sampling,
+    shelf_verdicts,
+    signs,
+    tables,
+)
 from .client import WITHHELD, Answer, RequestFailed
 from .paid import Purse
 from .plan import Plan, Unit
@@ -136,7 +148,8 @@ class Scorer:
     def __init__(self, judge: Judge, plan: Plan, folder: Path, url: str, in_flight: int) -> None:
         self._judge, self._plan, self._store = judge, plan, Store(folder)
         self._room, seconds = Room(plan.study.resources.room), plan.study.resources.request_seconds
-        self._client = paid.client(judge, "judging", Purse(folder, costs.cap(plan.study)), in_flight, url, seconds)
+        client = paid.client(judge, "judging", Purse(folder, costs.cap(plan.study)), in_flight, url, seconds)
+        self._client = shelf_verdicts.remembering(client, plan.study, judge)
 
     async def do(self, unit: Unit) -> int:
         """Score what is not scored in a unit; the number of verdicts that could not be had."""

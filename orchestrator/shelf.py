@@ -69,7 +69,12 @@ class Shelf:
 
 def of(study: Study) -> Shelf | None:
     """The shelf beside a study's run; None where it is to have none."""
-    return Shelf(study.folder.absolute().parent / FOLDER) if study.resources.store else None
+    return Shelf(folder(study)) if study.resources.store else None
+
+
+def folder(study: Study) -> Path:
+    """Where the shelf of a study's run is."""
+    return study.folder.absolute().parent / FOLDER
 
 
 def link(file: Path, to: Path) -> None:

@@ -5,15 +5,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from trained import real, train_here
+from aiohttp import web
+from loopback import answering
+from trained import real, study, train_here
 
-from orchestrator import engine_folders, plan_text, shelf, shelf_trials, trials
+from orchestrator import engine_folders, judge, plan_text, shelf, shelf_trials, trials
 from orchestrator.commands_run import on_file
-from orchestrator.plan import Plan
+from orchestrator.plan import Plan, Unit
 from orchestrator.rewrite_cache import Cache, Said
 from orchestrator.shelf import Shelf
 from orchestrator.store import Store
-from orchestrator.tables import Chat
+from orchestrator.tables import Chat, Reply
 
 
 @pytest.fixture
@@ -119,3 +121,33 @@ def test_answers_of_endpoints_are_paid_for_once_in_all_runs(tmp_path: Path) -> N
     shutil.rmtree(tmp_path / shelf.FOLDER)
     assert Cache(tmp_path / "two" / "said", beside).get("ab12") == Said("Hello!", "stop", 3, 4)
     assert Cache(tmp_path / "two" / "said", beside).get("cd34") is None
+
+
+async def test_a_judge_is_asked_the_same_once_in_all_runs(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def verdict(request: web.Request) -> web.Response:
+        asked.append((await request.json())["messages"][0]["content"])
+        choice = {"message": {"role": "assistant", "content": "CORRECT"}, "finish_reason": "stop"}
+        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+
+    async with answering(verdict) as url:
+        for name in ("one", "two"):
+            judges = [{"name": "grader", "url": url, "model": "g"}]
+            plan = study({}, name=name, judges=judges, resources={"runs": str(tmp_path)}).plan()
+            unit = plan.units[0]
+            sample = plan.samples(unit.task)[0]
+            scorer = judge.Scorer(plan.study.judges[0], plan, plan.study.folder, "", 4)
+            scores = [await scorer.score(sample, said(plan, unit, text), "by") for text in ("So it is.", "No.")]
+            await scorer.close()
+            assert [score.said for score in scores] == ["CORRECT", "CORRECT"]
+    assert len(asked) == 2
+
+
+def said(plan: Plan, unit: Unit, text: str) -> Reply:
+    """A reply to the first question of a unit."""
+    each = plan.questions(unit)[0]
+    return Reply(
+        unit.subject.name, "m", "original", None, 0, None, 0, unit.task, each.sample, each.context, each.belief,
+        each.draw, each.row_seed, None, each.prompt, "p", text, "stop", 5, 5, None, "r", None, 0.1,
+    )  # fmt: skip
