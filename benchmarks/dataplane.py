@@ -19,16 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import instant
 import machine
 import polars as pl
+import pyarrow as pa
 from made_up import entry
 
-from orchestrator import Study, evaluate, frames, pieces
+from orchestrator import Study, evaluate, frames, pieces, tables
+from orchestrator.arrow_files import write_arrow
 from orchestrator.client import Answer, Client
 from orchestrator.evaluate import Asker
 from orchestrator.plan import Plan
@@ -165,9 +166,8 @@ def scanned() -> float:
     with tempfile.TemporaryDirectory() as folder:
         store, each = Store(folder), SCANNED // 20
         for number in range(20):
-            store.write_rows([], Score, "scores", "rule", f"s{number}", "t.arrow")
             with store.writing("scores", "rule", f"s{number}", "t.arrow") as aside:
-                scores(number, each).write_ipc(aside, compat_level=pl.CompatLevel.oldest())
+                write_arrow(scores(number, each), aside, {})
         found = frames.scan(Score, pieces.below(store.path("scores")))
         cpu = time.process_time()
         counted = found.group_by("subject", "outcome").len().collect(engine="streaming")
@@ -175,27 +175,14 @@ def scanned() -> float:
         return round(time.process_time() - cpu, 2)
 
 
-def scores(number: int, count: int) -> pl.DataFrame:
+def scores(number: int, count: int) -> pa.Table:
     """A table of verdicts, in the schema of such tables."""
-    from orchestrator import tables
-
-    kinds: Mapping[str, Any] = pl.DataFrame(pl.from_arrow(tables.schema(Score).empty_table())).schema
-    rows = pl.int_range(count, eager=True)
-    text = {"subject": f"s{number}", "judge": "rule", "task": "t", "context": "neutral", "belief": "none"}
-    told = {**text, "reply_digest": "d" * 16, "judged_by": "j" * 16}
-    return (
-        pl.DataFrame({"sample": rows.cast(pl.String), "draw": rows % 4})
-        .with_columns(
-            outcome=pl.when(rows % 3 == 0).then(pl.lit("wrong")).otherwise(pl.lit("correct")),
-            **{name: pl.lit(value) for name, value in told.items()},
-        )
-        .pipe(
-            lambda made: made.with_columns(
-                pl.lit(None, kinds[name]).alias(name) for name in kinds if name not in made.columns
-            )
-        )
-        .select(pl.col(name).cast(kind) for name, kind in kinds.items())
-    )
+    one = Score(f"s{number}", "rule", "t", "q", "neutral", "none", 0, "d" * 16, "j" * 16, "correct", None)
+    row = pl.DataFrame(pl.from_arrow(tables.table([one], Score)))
+    many = pl.int_range(count, eager=True)
+    wrong = pl.when(many % 3 == 0).then(pl.lit("other")).otherwise(pl.lit("correct"))
+    made = row.select(pl.all().repeat_by(count).explode()).with_columns(sample=many.cast(pl.String), outcome=wrong)
+    return made.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(tables.schema(Score))
 
 
 def inspected(python: str) -> float:

@@ -203,11 +203,14 @@ def ray() -> Iterator[str]:
 
 def standing(file: Path) -> dict[str, int]:
     """Of the planned replies and verdicts: how many are lost, and how many are there more than once."""
+    import polars as pl
+
     from orchestrator import Study, load, tables
 
     made = Study.load(file)
     planned = 2 * sum(len(made.plan().questions(unit)) for unit in made.plan().units)
-    rows = [load(made.folder)[name].filter(error=None).select(tables.KEY).collect() for name in ("replies", "scores")]
+    had = pl.col("error").is_null()
+    rows = [load(made.folder)[name].filter(had).select(tables.KEY).collect() for name in ("replies", "scores")]
     there = sum(found.n_unique() for found in rows)
     return {"lost": planned - there, "doubled": sum(found.height for found in rows) - there}
 

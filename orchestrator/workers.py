@@ -29,7 +29,8 @@ def share(
     """
     at_once = DEPTH if inspect.iscoroutinefunction(worker.do) else 1
     actor = ray.remote(num_cpus=cpus, max_restarts=3, max_task_retries=3, max_concurrency=at_once)(_entrusted(worker))
-    actors = [actor.remote(keys or {}, *arguments) for _ in range(count)]
+    given = [ray.put(each) for each in arguments]  # held here: an actor that is started again takes them from there
+    actors = [actor.remote(keys or {}, *given) for _ in range(count)]
     waiting = iter(units)
     running: dict[Any, tuple[Any, Unit]] = {}
 
