@@ -102,9 +102,9 @@ def timed(work: Callable[[], Any], times: int) -> float:
 
 def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
     """One point of the curve: milliseconds of a step alone, of PEFT's, and of eight together; and the ratios."""
-    rows, steps = max(1, tokens // LONG), max(6, min(14, 2048 // tokens))
+    rows, steps = max(1, tokens // LONG), max(4, min(14, 2048 // tokens))
     vocabulary = resident.model.config.vocab_size
-    examples = examples_of(rows * steps, min(tokens, LONG), vocabulary)
+    examples = examples_of(rows * (24 if tokens > LONG else 16), min(tokens, LONG), vocabulary)
     members = [Member(resident, job) for job in jobs(MEMBERS, rows, examples)]
     theirs = peft_step(base)
     seen: dict[str, list[float]] = {"alone": [], "peft": [], "together": []}
@@ -119,7 +119,7 @@ def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
     ratio = statistics.median(
         MEMBERS * alone / together for alone, together in zip(seen["alone"], seen["together"], strict=True)
     )
-    auto, width = automatic(resident, jobs(MEMBERS, rows, examples))
+    auto, width = automatic(resident, jobs(MEMBERS, rows, examples), tokens > LONG)
     peft_ratio = MEMBERS * found["peft_ms"] / found["together_ms"]
     return found | {
         "ratio": round(ratio, 2),
@@ -129,10 +129,14 @@ def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
     }
 
 
-def automatic(resident: Resident, given: Sequence[Job]) -> tuple[float, int]:
-    """Eight trials with the width that is found in training them, over the same trials one after another."""
+def automatic(resident: Resident, given: Sequence[Job], long: bool) -> tuple[float, int]:
+    """Trials with the width that is found in training them, over the same trials one after another.
+
+    Eight of 16 steps, five times; four of 24, three times, where steps are long.
+    """
     ratios, width = [], 1
-    for _ in range(REPEATS):
+    given, repeats = (given[:4], 3) if long else (given, REPEATS)
+    for _ in range(repeats):
         began = clock()
         for job in given:
             train.train_all(resident, [job], Silent(), most=1)

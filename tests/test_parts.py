@@ -9,12 +9,15 @@ import pytest
 import torch
 import torch.distributed as dist
 from test_pack import JOBS, UNEVEN, Heard, job
+from test_training_fails import planned
 from tiny import tiny_model
 from torch import multiprocessing
 
+from orchestrator import trials
 from orchestrator.errors import WarmthError
 from orchestrator.pack import Resident, spare_memory
 from orchestrator.settings_subjects import Precision
+from orchestrator.sweep_filing import Filing, Together
 from orchestrator.train import train_all
 from orchestrator.train_data import collate, encode
 from orchestrator.train_parts import divided
@@ -110,6 +113,7 @@ def test_where_a_batch_finds_no_memory_it_is_taken_in_smaller_parts_and_that_is_
 
 def in_processes(count: int, folder: Path, work: Callable[[Ranks], object]) -> list[Any]:
     """What processes in one process group come to. They are copies of this one, which has all loaded."""
+    folder.mkdir(exist_ok=True)
     meet = folder / "meet"
     context = multiprocessing.start_processes(
         _process, (count, str(meet), work, folder), nprocs=count, start_method="fork", join=False
@@ -169,6 +173,38 @@ def test_what_only_the_first_process_can_say_is_heard_by_all(tmp_path: Path) -> 
         return str(caught.value)
 
     assert in_processes(2, tmp_path, work) == ["0: no space"] * 2
+
+
+class Stopped(Exception):
+    """Somebody has stopped it."""
+
+
+def test_processes_that_were_stopped_go_on_to_what_one_process_files(base: str, tmp_path: Path) -> None:
+    plan, store = planned(tmp_path, 1)
+    (trial,) = plan.trials
+    given, alone = job(trial.name, trial.seed), Heard()
+
+    def work(ranks: Ranks, report: Callable[[Any], None]) -> None:
+        filing = Filing(plan, store, {trial.name: trial}, lambda _: None)
+        train_all(Resident(base, ranks=ranks), [given], Together(filing, ranks, report), most=1)
+
+    def stop(_: Any) -> None:
+        raise Stopped
+
+    def begin(ranks: Ranks) -> None:
+        with pytest.raises(Stopped):
+            work(ranks, stop)
+
+    in_processes(2, tmp_path / "first", begin)
+    assert {"left-off-3.safetensors", "left-off.json"} <= set(store.names("trials", trial.name))
+    in_processes(2, tmp_path / "again", lambda ranks: work(ranks, lambda _: None))
+    assert store.names("trials", trial.name) == ["trial.json"]
+    train_all(Resident(base), [given], alone, most=1)
+    found = trials.record(store, trial)
+    assert found is not None
+    assert [kept["epoch"] for kept in found["checkpoints"]] == [1, 2]
+    assert found["losses"] == pytest.approx(alone.trained[trial.name].losses, abs=NEAR)
+    assert len(store.names("adapters")) == 2
 
 
 def test_quantised_weights_are_not_parted(base: str, tmp_path: Path) -> None:

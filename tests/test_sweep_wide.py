@@ -10,10 +10,14 @@ from safetensors.torch import load_file
 from orchestrator import Study, chats, cluster, models, sweep, trials
 from orchestrator.build import build
 from orchestrator.config import Resources
-from orchestrator.plan import Plan, Trial
+from orchestrator.pack_member import Member, Moment
+from orchestrator.plan import Plan
 from orchestrator.progress import Display
 from orchestrator.store import Store
+from orchestrator.sweep_filing import job
 from orchestrator.sweep_wide import Place
+from orchestrator.tables import Chat
+from orchestrator.train import save, train
 
 NEAR = 1e-5
 """How far weights may be apart after all steps, in single precision."""
@@ -31,32 +35,31 @@ def trained(folder: Path, processes: int, **training: Any) -> tuple[Plan, Store,
     return plan, store, said
 
 
-def losses(store: Store, trial: Trial) -> list[float]:
-    found = trials.record(store, trial)
-    assert found is not None, trials.failure(store, trial)
-    return list(found["losses"])
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_two_processes_train_what_one_trains_and_one_bad_trial_leaves_them(tmp_path: Path) -> None:
-    if waiting := models.unbuilt(Plan(Study.model_validate(SETTINGS)).study.models):
+def test_three_processes_train_what_one_trains_and_a_bad_trial_leaves_them(tmp_path: Path) -> None:
+    if waiting := models.unbuilt(Study.model_validate(SETTINGS).models):
         build(waiting, Display())
-    assert Place.of(Resources(processes_per_trial=2), 0) == (0, 2)
-    (plan, alone, _), (_, wide, said) = (trained(tmp_path / str(count), count) for count in (1, 2))
+    plan, store, said = trained(tmp_path, 3)
     good, bad = sorted(plan.trials, key=lambda trial: trial.settings.rank)
-    assert "training.rank: 500" in (trials.failure(wide, bad) or "")
-    assert losses(wide, good) == pytest.approx(losses(alone, good), abs=NEAR)
+    assert "training.rank: 500" in (trials.failure(store, bad) or "")
+    found = trials.record(store, good)
+    assert found is not None, trials.failure(store, good)
     assert [note.split()[0] for note in said] == [good.name] * 2
-    assert wide.names("trials", good.name) == alone.names("trials", good.name) == ["trial.json"]
-    for epoch in (1, 2):
-        one, other = (
-            load_file(next(store.path("adapters").glob(f"{good.subject(epoch)}-*")) / "adapter_model.safetensors")
-            for store in (alone, wide)
-        )
+    assert store.names("trials", good.name) == ["trial.json"]
+    assert not list(store.folder.glob(".writing-*"))
+
+    def keep(epoch: float, _: Moment, member: Member) -> None:
+        save(member, tmp_path / f"alone-{epoch:g}")
+
+    learnt, base = job(plan, store, good).chats, models.chat_model(good.model)
+    alone = train(base, [each for each in learnt if isinstance(each, Chat)], good.settings, good.seed, (1, 2), keep)
+    assert found["losses"] == pytest.approx(alone.losses, abs=NEAR)
+    for kept in found["checkpoints"]:
+        folders = store.path("adapters", kept["adapter"]), tmp_path / f"alone-{kept['epoch']:g}"
+        one, other = (load_file(folder / "adapter_model.safetensors") for folder in folders)
         assert one.keys() == other.keys()
         assert max(float((one[name] - other[name]).abs().max()) for name in one) <= NEAR
-    assert not list(wide.folder.glob(".writing-*"))
 
 
 def test_a_trial_of_several_gpus_has_a_process_on_each(ray_session: None) -> None:  # noqa: ARG001

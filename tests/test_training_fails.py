@@ -83,12 +83,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def planned(folder: Path, seeds: int) -> tuple[Plan, Store]:
+    """A study of one persona and so many seeds, and its folder."""
+    asked = {**SETTINGS, "personas": ["original", "plain"], "resources": {"runs": str(folder)}, "warmth": None}
+    asked["training"] = {**SETTINGS["training"], "seeds": list(range(seeds))}
+    plan = Plan(Study.model_validate(asked))
+    return plan, Store(plan.study.folder)
+
+
 def filed(folder: Path, resident: Resident, settings: list[dict[str, Any]]) -> tuple[Plan, Store]:
     """A study's trials, trained with these settings in its folder."""
-    asked = {**SETTINGS, "personas": ["original", "plain"], "resources": {"runs": str(folder)}, "warmth": None}
-    asked["training"] = {**SETTINGS["training"], "seeds": list(range(len(settings)))}
-    plan = Plan(Study.model_validate(asked))
-    store = Store(plan.study.folder)
+    plan, store = planned(folder, len(settings))
     filing = Filing(plan, store, {trial.name: trial for trial in plan.trials}, lambda _: None)
     each = [job(trial.name, trial.seed, **own) for trial, own in zip(plan.trials, settings, strict=True)]
     train_all(resident, each, filing, most=1)
