@@ -117,26 +117,32 @@ def answers(
 
 
 def _as_drawn(plan: Plan, answers: pl.DataFrame) -> pl.DataFrame:
-    """With `sampling.MARKS`; without the replies that a judge who is asked about some was not drawn for."""
-    judges, parts = plan.study.judges, []
-    none = [pl.lit(None, kind).alias(name) for name, kind in sampling.MARKS.items()]
+    """Without the replies that a judge who is asked about some was not drawn for; with the chances of the others."""
+    judges = plan.study.judges
+    if not any(each.sample for each in judges):
+        return answers
+    parts = []
     for each in judges:
         mine, by = answers.filter(judge=each.name), settings_sampling.cheap(judges, each) if each.sample else None
-        if by is None or each.sample is None:
-            parts.append(mine.with_columns(none))
-            continue
-        judged = answers.filter(pl.col("reply").is_not_null(), judge=by.name)
-        chances = sampling.drawn(judged, each.sample)
-        parts.append(mine.join(chances, on=tables.KEY).with_columns(sampled_from=pl.lit(by.name)))
-    return pl.concat(part.select(*answers.columns, *sampling.MARKS) for part in parts)
+        if by is not None and each.sample is not None:
+            judged = answers.filter(pl.col("reply").is_not_null(), judge=by.name)
+            chances = sampling.drawn(judged, each.sample)
+            mine = mine.drop("chance").join(chances, on=tables.KEY).with_columns(sampled_from=pl.lit(by.name))
+        parts.append(mine.select(answers.columns))
+    return pl.concat(parts)
 
 
 def with_verdicts(replies: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """Replies, each once for every judge, with the outcome; `error` says whether the reply or the verdict failed."""
+    """Replies, each once for every judge, with the outcome; `error` says whether the reply or the verdict failed.
+
+    `sampling.MARKS` are null, as of a judge that judges everything.
+    """
     on = [*tables.KEY, "judge", "reply_digest"]
     known = scores.select(*on, "outcome", "first_outcome", pl.col("error").alias("judge_error"))
     joined = replies.join(known, on=on, how="left")
-    return joined.with_columns(error=pl.col("error").is_not_null() | pl.col("judge_error").is_not_null())
+    of_all = {name: pl.lit(None, kind) for name, kind in sampling.MARKS.items()}
+    failed = pl.col("error").is_not_null() | pl.col("judge_error").is_not_null()
+    return joined.with_columns(error=failed, **of_all)
 
 
 def digested(replies: pl.DataFrame) -> pl.DataFrame:

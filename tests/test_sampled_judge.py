@@ -22,6 +22,8 @@ from orchestrator.store import Store
 from orchestrator.tables import Reply, Score
 
 SAID = {"none": "It is {answer}.", "asserts": "It is {wrong}.", "denies": "Who knows?"}
+END = {"original": "", "gruff": " So there."}
+"""Replies differ, as a verdict on the very same one is not asked for twice."""
 
 
 class Graders:
@@ -72,7 +74,8 @@ def file(plan: Plan, store: Store) -> None:
             Reply(
                 subject.name, "m", subject.persona.name, None, 0, None, 0, question.task, question.sample,
                 question.context, question.belief, question.draw, question.row_seed, system, question.prompt, "p",
-                SAID[question.belief].format(**vars(samples[question.sample])), "stop", 5, 5, None,
+                SAID[question.belief].format(**vars(samples[question.sample])) + END[subject.persona.name],
+                "stop", 5, 5, None,
                 judge_request(plan, served[subject.name], question, system), None, 0.1,
             )
             for question in plan.questions(unit)
