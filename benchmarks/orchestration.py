@@ -52,7 +52,7 @@ def spent(folder: str, seeds: int) -> float:
     store = Store(plan.study.folder)
     chats.of_run(store, plan.study.data)
     began = used()
-    sweep.sweep(plan, plan.trials, store.folder, lambda _: None)
+    sweep.sweep(plan, plan.trials, store.folder)
     return used() - began
 
 

@@ -1,7 +1,7 @@
 """What subjects should say: log-probabilities by PEFT and transformers on the files themselves, without an engine."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,16 @@ def missing(plan: Plan, store: Store, subjects: Iterable[Subject]) -> list[Subje
     return [each for name, each in needed.items() if attest_files.reference(store, name, each.model) is None]
 
 
-def make_here(plan: Plan, store: Store, trained: Iterable[Trial]) -> None:
-    """The references of trials that this process has trained, while all that they need is loaded.
+def beside_training(plan: Plan, store: Store) -> Callable[[Trial, str], None]:
+    """Makes the reference of an adapter in the process that trains it, as soon as it is filed.
 
     Not on a GPU, which has no room for the base a second time; there they are made before something is served.
     """
     import torch
 
-    referee, adapters = Referee(plan, store.folder), trials.adapters(store, plan)
-    for trial in [] if torch.cuda.is_available() else trained:
-        for subject in map(trial.subject, trial.checkpoints):
-            if subject in adapters:
-                referee.of_adapter(trial, adapters[subject])
+    if torch.cuda.is_available():
+        return lambda *_: None
+    return Referee(plan, store.folder).of_adapter
 
 
 class Referee:

@@ -103,14 +103,14 @@ class Watch:
         references = {name: self._reference(name, model) for name in names}
         if references:
             return Candidate(model.name, model.precision, references)
-        name = attest_files.reference_name(model)
-        if not attest_files.reference(self._store, name, model):
-            name = next(
-                self._adapters[trial.subject(epoch)]
-                for trial in self._plan.trials
-                for epoch in trial.checkpoints
-                if trial.model == model and trial.subject(epoch) in self._adapters
-            )
+        adapters = (
+            self._adapters[trial.subject(epoch)]
+            for trial in self._plan.trials
+            for epoch in trial.checkpoints
+            if trial.model == model and trial.subject(epoch) in self._adapters
+        )
+        own = attest_files.reference_name(model)
+        name = next(name for name in (own, *adapters) if attest_files.reference(self._store, name, model))
         return Candidate(
             model.name, model.precision, {}, dataclasses.replace(self._reference(name, model), adapter=None)
         )

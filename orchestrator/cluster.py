@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from .config import Resources
 
@@ -52,6 +53,7 @@ def running(resources: Resources) -> Iterator[None]:
         {}
         if joined()
         else {
+            "address": "local",  # not one that somebody has started on this machine
             "num_cpus": resources.cpus or os.cpu_count(),
             "object_store_memory": resources.object_store_mb * 2**20,
             "include_dashboard": False,
@@ -85,14 +87,35 @@ def lent_gpus() -> float:
     return gpus() - float(ray.available_resources().get("GPU", 0))
 
 
+@dataclass(frozen=True)
+class Room:
+    """Cores and GPUs of a cluster that something may take."""
+
+    cpus: float
+    gpus: float
+
+    def without(self, taken: "Iterable[Room]") -> "Room":
+        """What is left beside others."""
+        rooms = list(taken)
+        return Room(self.cpus - sum(each.cpus for each in rooms), self.gpus - sum(each.gpus for each in rooms))
+
+    def slots(self, of_gpus: float = 1) -> int:
+        """How many engines have their place here, each on so many GPUs, or on a core where the cluster has no GPU."""
+        return max(0, int(self.gpus / (of_gpus or 1) if gpus() else self.cpus))
+
+    def actors(self) -> int:
+        """How many actors that mostly wait have their place here."""
+        return int(ACTORS_PER_CORE * self.cpus)
+
+
+def whole() -> Room:
+    """All of the cluster that runs."""
+    return Room(cpus(), gpus())
+
+
 def slots(of_gpus: float = 1) -> int:
     """How many engines the cluster has room for, each on so many GPUs, or on a core where there is no GPU."""
-    return max(1, int(gpus() / (of_gpus or 1) or cpus()))
-
-
-def actors() -> int:
-    """How many actors that mostly wait the cluster has room for."""
-    return int(ACTORS_PER_CORE * cpus())
+    return max(1, whole().slots(of_gpus))
 
 
 def joined() -> bool:

@@ -64,6 +64,8 @@ class Resources(Settings):
     "Of a trial's batch, in training: a larger one is taken in parts whose gradients add up; all of it if not given."
     processes_per_trial: PositiveInt = 1
     "Processes that train a trial together where there is no GPU, each its part of every batch; else one for each GPU."
+    overlap: bool = True
+    "Checkpoints are asked as they land, where the sweep leaves an engine its GPU or core; false asks after the sweep."
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     "Port of the endpoint on this machine; 0 takes any free one."
     replicas: Annotated[Replicas | None, BeforeValidator(so_many)] = None

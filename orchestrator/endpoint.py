@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import cluster, engine_choice, filing, models
+from .cluster import Room
 from .config import Resources, Study
 from .plan import Unit
 from .progress import Display
@@ -47,9 +48,13 @@ def serving(
     names: Collection[str],
     display: Display,
     opening: Opening = PRIVATE,
+    room: Room | None = None,
 ) -> Iterator[str]:
-    """Serve the models of these names, but for hosted ones; gives the address, empty if there is nothing to serve."""
-    from . import serve
+    """Serve the models of these names, but for hosted ones; gives the address, empty if there is nothing to serve.
+
+    It is kept to a part of the cluster where one is given. Raises WarmthError where its place cannot be had.
+    """
+    from . import handover, serve, serve_end, serve_scaling
     from .serve_access import Access
 
     served = [model for model in study.models if model.name in names and not model.hosted]
@@ -57,9 +62,11 @@ def serving(
         yield ""
         return
     bases = {model.name: models.chat_model(model) for model in served}
-    precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases))
+    precisions, scale = {model.name: model.precision for model in served}, scale_of(study.resources, len(bases), room)
     engine, application = engine_of(study, names), f"{serve.NAME}-{study.name}"
     display.say(f"serve: starting {', '.join(bases)} ({engine})")
+    least = max(1, scale.least) * len(bases)
+    handover.make_sure(serve_scaling.bundles(scale) * least, "serving", display.say)
     filing.file_engine(store, engine_choice.named(engine))
     url = serve.deploy(
         bases,
@@ -76,7 +83,8 @@ def serving(
         application=application,
     )
     try:
-        yield url
+        with serve_end.with_this_process(application) if cluster.joined() else contextlib.nullcontext():
+            yield url
     finally:
         serve.shut_down(application)
 
@@ -88,22 +96,34 @@ def engine_of(study: Study, names: Collection[str]) -> EngineName:
     return engine_choice.chosen(study.resources.engine, gpus, [model.precision for model in served])
 
 
-def scale_of(wanted: Resources, bases: int) -> "Scale":
+def has_place(wanted: Resources, room: Room, bases: int) -> bool:
+    """Whether the engines of so many bases have their place in some room, and a core for all that is around them."""
+    gpus = wanted.gpus_per_replica or min(1, cluster.gpus())
+    return room.cpus >= bases + 1 and room.slots(gpus) >= bases
+
+
+def scale_of(wanted: Resources, bases: int, room: Room | None = None) -> "Scale":
     """The replicas of each base, within what there is room for; only a cluster of others' making may grow.
 
     If the study does not say how many: one, and more while workers ask more than one should have in flight.
     """
     from .serve_scaling import Scale
 
+    there = room or cluster.whole()
     target = wanted.target_in_flight or max(FEW, 2 * wanted.rows)
-    gpus = wanted.gpus_per_replica or min(1, cluster.gpus() / bases)
+    gpus = wanted.gpus_per_replica or _part(there.gpus, bases)
     replicas = wanted.replicas or Replicas(max=math.ceil(wanted.workers * wanted.in_flight / target))
-    room = replicas.max if cluster.joined() else cluster.slots(gpus) // bases
+    most = replicas.max if cluster.joined() and room is None else there.slots(gpus) // bases
     return Scale(
         least=replicas.min,
-        most=max(replicas.min, min(replicas.max, room), 1),
+        most=max(replicas.min, min(replicas.max, most), 1),
         target=target,
         idle_s=replicas.idle_s,
-        cpus=min(1, cluster.cpus() / bases),
+        cpus=_part(there.cpus, bases * max(1, replicas.min)),
         gpus=gpus,
     )
+
+
+def _part(whole: float, among: int) -> float:
+    """One, or less where there is not one for each: in the ten thousandths that Ray counts in, none too many."""
+    return min(1.0, int(10_000 * whole / among) / 10_000)

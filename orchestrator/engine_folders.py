@@ -130,6 +130,14 @@ def digest(folder: Path) -> str:
     return _digest(json.loads(_bytes(folder / CONFIG)), _bytes(folder / WEIGHTS))
 
 
+def holds(folder: Path, sha: str) -> bool:
+    """Whether the adapter of this SHA-256 lies in a folder, whole."""
+    try:
+        return digest(folder) == sha
+    except (OSError, ValueError):
+        return False
+
+
 def _digest(config: Mapping[str, Any], weights: bytes) -> str:
     """PEFT writes sets as lists in any order, and they are sets still."""
     told = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from . import costs, models, pieced, signs, tables
+from . import claims, costs, models, pieced, signs, tables
 from .client import Answer, RequestFailed
 from .errors import WarmthError
 from .paid import Own, Paid, Purse
@@ -116,9 +116,10 @@ def place(unit: Unit) -> tuple[str, str, str]:
 
 def take_back(store: Store, unit: Unit, certificate: str) -> int:
     """Delete what a unit was answered under a certificate, so that it is asked again; how many replies that were."""
-    rows = store.read_rows(Reply, *place(unit))
-    kept = [row for row in rows if row.certificate != certificate]
-    store.write_rows(kept, Reply, *place(unit))
+    with claims.held(store, *place(unit)):
+        rows = store.read_rows(Reply, *place(unit))
+        kept = [row for row in rows if row.certificate != certificate]
+        store.write_rows(kept, Reply, *place(unit))
     return len(rows) - len(kept)
 
 
@@ -147,7 +148,11 @@ class Asker:
         }
 
     async def do(self, unit: Unit) -> int:
-        """Ask what is missing in a unit; the number of replies that failed."""
+        """Ask what is missing in a unit, once nobody else does; the number of replies that failed."""
+        async with claims.claimed(self._store, *place(unit)):
+            return await self._fill(unit)
+
+    async def _fill(self, unit: Unit) -> int:
         served = served_as(unit.subject, self._adapters)
         failed = 0
 

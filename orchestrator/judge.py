@@ -10,6 +10,7 @@ import tasks
 from tasks import Sample
 
 from . import (
+    claims,
     costs,
     models,
     paid,
@@ -152,7 +153,11 @@ class Scorer:
         self._client = shelf_verdicts.remembering(client, plan.study, judge)
 
     async def do(self, unit: Unit) -> int:
-        """Score what is not scored in a unit; the number of verdicts that could not be had."""
+        """Score what is not scored in a unit, once nobody else does; the number of verdicts that could not be had."""
+        async with claims.claimed(self._store, *place(self._judge, unit)):
+            return await self._fill(unit)
+
+    async def _fill(self, unit: Unit) -> int:
         samples = {sample.id: sample for sample in self._plan.samples(unit.task)}
         waiting = unscored(self._plan, self._store, self._judge, unit)
         by, failed = identity(self._judge, unit.task, self._plan.study.models), 0

@@ -39,7 +39,7 @@ class Left:
         return [each for each in plan.trials if not (trials.record(store, each) or trials.stopped(plan, store, each))]
 
     def served(self) -> dict[str, Served]:
-        """What can be asked, by the subject's name; the checkpoints of an unfinished trial are not there."""
+        """What can be asked, by the subject's name: of a trial in training, the checkpoints that it has reached."""
         adapters = trials.adapters(self._store, self._plan)
         there = [subject for subject in self._plan.subjects if subject.trial is None or subject.name in adapters]
         return {subject.name: evaluate.served_as(subject, adapters) for subject in there}

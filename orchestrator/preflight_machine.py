@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import design, sizes
@@ -95,6 +96,12 @@ def gpus() -> tuple[float, ...]:
     """GB of memory of each GPU here; empty if there is none."""
     told = _nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits")
     return tuple(float(line) * 2**20 / 1e9 for line in told.split() if line.replace(".", "").isdigit())
+
+
+def used_gb(gpus: Sequence[str]) -> list[float]:
+    """GB in use on some of this machine's GPUs, by their numbers; empty where nothing can be said."""
+    told = _nvidia_smi(f"--id={','.join(gpus)}", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
+    return [float(line) * 2**20 / 1e9 for line in told.split() if line.replace(".", "").isdigit()]
 
 
 def driver_cuda() -> str | None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, frames, gpu_hours, labels, restyle, serve_about, suggest
+from . import cluster, costs, endpoint, frames, gpu_hours, labels, preflight_machine, restyle, serve_about, suggest
 from .config import Study
 from .errors import WarmthError
 from .filing import file_study
@@ -48,7 +48,7 @@ class Run:
                 stages.check_port()
                 stages.build()
                 stages.rewrite()
-                stages.train()
+                stages.train(meanwhile=lambda: [*self.plan.units, *self.plan.curve])
                 stages.ask([*self.plan.units, *self.plan.curve])
                 stages.measure()
                 stages.rate()
@@ -59,13 +59,27 @@ class Run:
         absent = [unit.subject.name for unit in units if unit.subject.name not in served]
         if absent:
             raise WarmthError(f"{absent[0]}: not trained yet; `warmth run` trains it (or name only subjects that are)")
-        with self.store.locked():
-            self.display.follow(self.store)
+        with self.store.beside() as another:
+            if not another:
+                self.display.follow(self.store)
             if self.left.unasked(units) or self.left.unjudged(units):
-                with self._working() as stages:
+                if another:
+                    self._check_engine(units)
+                with self._working(another) as stages:
                     stages.build()
                     stages.ask(units)
                     self._refuse(stages.faults)
+
+    def _check_engine(self, units: Sequence[Unit]) -> None:
+        """Raises WarmthError where an engine for these units would take what another process has for the run."""
+        served = any(not unit.subject.model.hosted for unit in units) or any(
+            each.url == SERVED for each in self.study.judges
+        )
+        if served and (cluster.joined() or preflight_machine.gpus()):
+            raise WarmthError(
+                f"{self.store.folder}: another `warmth` process is working on this run, and has the GPUs or the "
+                "cluster's endpoint; wait for it, or ask a model at an endpoint"
+            )
 
     def _refuse(self, faults: Mapping[str, str]) -> None:
         """Raises WarmthError where a subject was not asked because something else is served under its name."""
@@ -76,10 +90,14 @@ class Run:
             )
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[Stages]:
-        """Ray for the length of a block, where keys are at hand; what endpoints were paid is said at the end."""
+    def _working(self, another: bool = False) -> Iterator[Stages]:
+        """Ray for the length of a block, where keys are at hand; what endpoints were paid is said at the end.
+
+        `another` says whether a process works on the run that is not to be disturbed.
+        """
         keys = costs.keys(self.study)
-        costs.begin(self.study, self.store)
+        if not another:
+            costs.begin(self.study, self.store)
         with cluster.running(self.study.resources), gpu_hours.counted(self.study, self.store):
             yield Stages(self.plan, self.store, self.display, keys)
         if spent := costs.spoken(self.store):

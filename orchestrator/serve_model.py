@@ -26,7 +26,7 @@ class Base:
     rows: int = 64
     "Requests that it answers at once."
     gpus: float = 0
-    "Those that its weights are on; with none, they are in memory."
+    "Those that its weights are on; with none, or where CUDA knows of none, they are in memory."
     engine: EngineName = "transformers"
 
 
@@ -36,9 +36,11 @@ def engine(base: Base) -> Engine:
         from .engine_vllm import VllmEngine
 
         return VllmEngine(base.folder, base.adapters, rows=base.rows, gpus=base.gpus, precision=base.precision)
+    import torch
+
     from .engine_transformers import TransformersEngine
 
-    device = "cuda" if base.gpus else "cpu"
+    device = "cuda" if base.gpus and torch.cuda.is_available() else "cpu"
     return TransformersEngine(base.folder, base.adapters, rows=base.rows, device=device, precision=base.precision)
 
 

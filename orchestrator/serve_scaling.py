@@ -79,10 +79,15 @@ def _common(scale: Scale) -> dict[str, Any]:
     }
 
 
+def bundles(scale: Scale) -> list[dict[str, float]]:
+    """What a replica reserves: several GPUs are one each for the engine's own workers."""
+    others = ({"GPU": 1.0} for _ in range(1, int(scale.gpus)))
+    return [{"CPU": scale.cpus, "GPU": min(1.0, scale.gpus)}, *others]
+
+
 def _place(scale: Scale) -> dict[str, Any]:
-    """What a replica reserves. Several GPUs are a placement group: one each for the engine's own workers."""
+    """The same as options. Several GPUs are a placement group."""
     if scale.gpus <= 1:
         return {"ray_actor_options": {"num_cpus": scale.cpus, "num_gpus": scale.gpus}}
-    bundles = [{"CPU": scale.cpus, "GPU": 1.0}, *({"GPU": 1.0} for _ in range(1, int(scale.gpus)))]
-    group = {"placement_group_bundles": bundles, "placement_group_strategy": "PACK"}
+    group = {"placement_group_bundles": bundles(scale), "placement_group_strategy": "PACK"}
     return {"ray_actor_options": {"num_cpus": scale.cpus}, **group}

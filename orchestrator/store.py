@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ STUDY, IMPORTED = "study.json", "imported.json"
 
 ASIDE = ".writing-"
 """How the folders are called in which things are written before they move to their place."""
+
+CLAIMS, ASKERS = ".claims", ".askers"
+"""Which tables somebody fills at present, and which processes ask a run on demand."""
 
 
 class Store:
@@ -136,9 +140,22 @@ class Store:
         os.replace(written, final)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half-written; only while holding the lock."""
-        for left in self.folder.glob(f"{ASIDE}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        """Remove what a killed process left half-written; only while holding the lock, and while nobody else writes."""
+        with filelock.FileLock(self.path(".sweeping")):
+            if any(holder.of(file) for file in self.path(ASKERS).glob("*")):
+                return
+            for left in (*self.folder.glob(f"{ASIDE}*"), self.path(CLAIMS), self.path(ASKERS)):
+                shutil.rmtree(left, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[bool]:
+        """Fill tables of a run, while another process may work on it; says whether one does."""
+        self.path(ASKERS).mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            with filelock.FileLock(self.path(".sweeping")):
+                self.path(ASKERS).mkdir(exist_ok=True)
+                stack.enter_context(holder.held(self.path(ASKERS, uuid.uuid4().hex)))
+            yield holder.of(self.path(".holder")) is not None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

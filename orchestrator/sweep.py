@@ -1,12 +1,13 @@
 """Ray Tune over the plan's trials. Those of a base go in shares: a share is a Tune trial that keeps the base loaded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray import tune
 
-from . import attest_reference, cluster, gpu_hours, models, placement, sizes, sweep_wide, trials
+from . import attest_reference, cluster, gpu_hours, handover, models, placement, sizes, sweep_wide, trials
+from .cluster import Room
 from .config import Study
 from .errors import WarmthError
 from .plan import Plan, Trial
@@ -19,18 +20,53 @@ RETRIES = 2
 """How often Tune starts a share again whose worker died or failed; what is finished of it stays so."""
 
 
-def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Callable[[str], None]) -> None:
+class Listener(Protocol):
+    """Who hears how a sweep goes."""
+
+    def say(self, line: str) -> None:
+        """Something worth a line."""
+
+    def begun(self, needs: Mapping[str, Room]) -> None:
+        """The shares, by name, and what each takes of the cluster until it has ended."""
+
+    def landed(self, subject: str, loss: float) -> None:
+        """A checkpoint is there; the loss is that of its last step, in nats per token."""
+
+    def ended(self, share: str) -> None:
+        """A share is through, well or not."""
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def say(self, line: str) -> None:
+        pass
+
+    def begun(self, needs: Mapping[str, Room]) -> None:
+        pass
+
+    def landed(self, subject: str, loss: float) -> None:
+        pass
+
+    def ended(self, share: str) -> None:
+        pass
+
+
+def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, listener: Listener | None = None) -> None:
     """Train trials, as many at once as the cluster holds. A trial that fails is filed, and the others go on.
 
-    Raises WarmthError where the cluster can never hold one.
+    Raises WarmthError where the cluster can never hold one, or has no room for one for too long.
     """
-    store, left = Store(folder), list(waiting)
+    store, left, listener = Store(folder), list(waiting), listener or Nobody()
     bases = {trial.model for trial in left}
     places = {base: Place.of(plan.study.resources, gpus_here(plan.study, base)) for base in bases}
+    for base, place in places.items():
+        handover.make_sure(place.bundles, f"a trial of {base.name}", listener.say)
     word = plan.study.training.search.scheduler
     most = 1 if word else plan.study.resources.pack
     shared = placement.shares(left, lambda model: places[model].slots, most)
     parts = {part[0].name: part for part in shared}
+    listener.begun({name: places[part[0].model].room for name, part in parts.items()})
     for trial in left:
         trials.forget_failure(store, trial.name)
     trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder, places=places)
@@ -49,7 +85,7 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, on_checkpoint: Cal
                 name="sweep",
                 storage_path=str(scratch),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[_Watcher(on_checkpoint)],
+                callbacks=[_Watcher(listener)],
                 stop=_OutOfTime(folder),
                 verbose=0,
             ),
@@ -73,17 +109,23 @@ def gpus_here(study: Study, model: Model) -> float:
 
 
 class _Watcher(tune.Callback):
-    """Hears of every checkpoint. Tune pickles it, which a live display cannot be: a copy hears nothing."""
+    """Hears how shares go, and passes it on. Tune pickles it, which a live display cannot be: a copy tells nobody."""
 
-    def __init__(self, on_checkpoint: Callable[[str], None]) -> None:
-        self._on_checkpoint = on_checkpoint
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Watcher, (_deaf,)
+        return _Watcher, (Nobody(),)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
-        if "name" in result:
-            self._on_checkpoint(f"{result['name']} loss {result['loss']:.3f}")
+        if "subject" in result:
+            self._listener.landed(result["subject"], result["loss"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        self._listener.ended(_name(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        self._listener.ended(_name(trial))
 
 
 class _OutOfTime(tune.Stopper):
@@ -97,10 +139,6 @@ class _OutOfTime(tune.Stopper):
 
     def stop_all(self) -> bool:
         return gpu_hours.over(self._store)
-
-
-def _deaf(_: str) -> None:
-    """Hears nothing."""
 
 
 def _name(trial: Any) -> str:
@@ -140,7 +178,6 @@ def _train_here(plan: Plan, share: list[Trial], folder: Path) -> None:
         return
     first = next(iter(left.values()))
     resident = train.resident(models.chat_model(first.model), first.model.precision)
-    filing = Filing(plan, store, left, tune.report)
+    filing = Filing(plan, store, left, tune.report, attest_reference.beside_training(plan, store))
     jobs, resources = (job(plan, store, trial) for trial in left.values()), plan.study.resources
     train.train_all(resident, jobs, filing, resources.pack, resources.tokens_at_once)
-    attest_reference.make_here(plan, store, left.values())

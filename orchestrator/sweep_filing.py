@@ -15,9 +15,7 @@ from .plan import Plan, Trial
 from .store import Store
 from .tables import Chat
 from .train_ranks import Ranks
-
-LEFT_OFF = "left-off.json"
-"""Where a trial that is not finished stands. It names the file of its numbers, so that the two belong together."""
+from .trials import LEFT_OFF
 
 
 def job(plan: Plan, store: Store, trial: Trial) -> Job:
@@ -27,13 +25,22 @@ def job(plan: Plan, store: Store, trial: Trial) -> Job:
 
 
 class Filing:
-    """Hears of a share's trials, and files what they come to; `report` tells Tune."""
+    """Hears of a share's trials, and files what they come to.
+
+    `report` tells Tune of the checkpoints that can be asked; `refer` makes what each of them is examined by.
+    """
 
     def __init__(
-        self, plan: Plan, store: Store, mine: Mapping[str, Trial], report: Callable[[dict[str, Any]], None]
+        self,
+        plan: Plan,
+        store: Store,
+        mine: Mapping[str, Trial],
+        report: Callable[[dict[str, Any]], None],
+        refer: Callable[[Trial, str], None] = lambda *_: None,
     ) -> None:
-        self._plan, self._store, self._trials, self._report = plan, store, mine, report
+        self._plan, self._store, self._trials, self._refer, self._report = plan, store, mine, refer, report
         self._kept: dict[str, list[dict[str, Any]]] = {}
+        self._last: dict[str, list[dict[str, Any]]] = {}
         self._began: dict[str, float] = {}
         self._notes: dict[str, Callable[[Moment], None]] = {}
 
@@ -53,22 +60,36 @@ class Filing:
         self._notes[member.job.name](member.moment)
 
     def kept(self, member: Member, epoch: float) -> None:
-        """File a checkpoint's adapter, and what the next steps follow from."""
+        """File a checkpoint's adapter, and what the next steps follow from: from then on it can be asked.
+
+        After the last step that is when the whole trial is filed.
+        """
         trial, moment = self._trials[member.job.name], member.moment
         adapter, sha = file_adapter(self._store, trial.subject(epoch), member)
+        self._refer(trial, adapter)
         self._kept[trial.name].append(
             {"epoch": epoch, "step": moment.step, "loss": moment.loss, "adapter": adapter, "sha256": sha}
         )
         if moment.step < moment.steps:
             self._leave_off(member)
-        self._report({"name": trial.name, "epoch": epoch, "loss": moment.loss, **self._so_far(trial, member)})
+        told = self._told(trial, member, epoch)
+        if moment.step < moment.steps:
+            self._report(told)
+        else:
+            self._last.setdefault(trial.name, []).append(told)
 
-    def _so_far(self, trial: Trial, member: Member) -> dict[str, Any]:
-        """What a scheduler goes by: how many checkpoints there are of how many, and the mean loss since the last."""
+    def subject(self, member: Member, epoch: float) -> str:
+        """What a checkpoint is called."""
+        return self._trials[member.job.name].subject(epoch)
+
+    def _told(self, trial: Trial, member: Member, epoch: float) -> dict[str, Any]:
+        """What Tune hears. A scheduler goes by the checkpoints so far, of how many, and the loss since the last."""
         kept = self._kept[trial.name]
         since = kept[-2]["step"] if len(kept) > 1 else 0
         recent = fmean(member.losses[since:] or member.losses[-1:])
-        return {"checkpoint": len(kept), "checkpoints": len(trial.checkpoints), "recent": recent}
+        so_far = {"checkpoint": len(kept), "checkpoints": len(trial.checkpoints), "recent": recent}
+        what = {"name": trial.name, "epoch": epoch, "subject": trial.subject(epoch)}
+        return {**what, "loss": member.moment.loss, **so_far}
 
     def _leave_off(self, member: Member) -> None:
         name, step = member.job.name, len(member.losses)
@@ -102,6 +123,8 @@ class Filing:
             "versions": provenance.versions((*provenance.MODELS, "tokenizers")),
         }
         trials.file(self._plan, self._store, self._trials[job.name], came)
+        for told in self._last.pop(job.name, ()):
+            self._report(told)
         self._store.path("trials", job.name, LEFT_OFF).unlink(missing_ok=True)
         self._forget(job.name)
 
@@ -115,6 +138,7 @@ class Together:
 
     def __init__(self, filing: Filing, ranks: Ranks, report: Callable[[dict[str, Any]], None]) -> None:
         self._filing, self._ranks, self._report = filing, ranks, report
+        self._last: list[dict[str, Any]] = []
 
     def begun(self, member: Member) -> None:
         """All go on where an earlier attempt left off."""
@@ -128,11 +152,17 @@ class Together:
     def kept(self, member: Member, epoch: float) -> None:
         """A checkpoint is on file before anybody goes on. Reports are of all processes at once."""
         self._ranks.first(lambda: self._filing.kept(member, epoch))
-        self._report({"name": member.job.name, "epoch": epoch, "loss": member.moment.loss})
+        told = {"subject": self._filing.subject(member, epoch), "loss": member.moment.loss}
+        if member.moment.step < member.moment.steps:
+            self._report(told)
+        else:
+            self._last.append(told)
 
     def done(self, job: Job, trained: Trained) -> None:
         """A trial is on file as finished before the next one begins."""
         self._ranks.first(lambda: self._filing.done(job, trained))
+        while self._last:
+            self._report(self._last.pop(0))
 
     def failed(self, job: Job, error: WarmthError) -> None:
         """Whoever comes to it says so: one without memory is alone with that."""
@@ -147,5 +177,6 @@ def file_adapter(store: Store, subject: str, member: Member) -> tuple[str, str]:
         for old in store.names("adapters"):
             if old.startswith(f"{subject}-") and old != name:
                 shutil.rmtree(store.path("adapters", old))
-        store.adopt(aside / "adapter", "adapters", name)
+        if not engine_folders.holds(store.path("adapters", name), sha):  # where it is, it may be open
+            store.adopt(aside / "adapter", "adapters", name)
     return name, sha

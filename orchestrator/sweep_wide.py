@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ray import tune
 
 from . import cluster, models, trials
+from .cluster import Room
 from .config import Resources
 from .plan import Plan, Trial
 from .store import Store
@@ -34,6 +35,16 @@ class Place(NamedTuple):
     def slots(self) -> int:
         """For how many trials the cluster has such a place at once."""
         return cluster.slots(self.gpus) if self.gpus else max(1, cluster.slots(0) // self.processes)
+
+    @property
+    def room(self) -> Room:
+        """What it takes of the cluster."""
+        return Room(self.processes, self.gpus)
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """The same as what has to be on one machine each."""
+        return [{"CPU": 1.0, "GPU": min(1.0, self.gpus)}] * self.processes
 
     @property
     def bundle(self) -> tune.PlacementGroupFactory:

@@ -140,7 +140,7 @@ def _together(resident: Resident, seated: Sequence[Member], width: Width, listen
         width.settle(1)
         return []
     gone = [member for member, loss in zip(seated, losses, strict=True) if not _moved(member, loss, listener)]
-    if not new:
+    if not new and not any(member.due for member in seated):  # keeping a checkpoint is not what a step takes
         width.tell(len(seated), clock() - began, tokens)
     return gone
 

@@ -3,7 +3,7 @@
 A hosted model's trial leaves no adapters here: its checkpoints are models at its endpoint, known by their names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import models
@@ -18,6 +18,8 @@ WHAT = ("name", "model", "model_identity", "persona", "seed", "settings", "data_
 
 PROGRESS = "progress.json"
 STOPPED = "stopped.json"
+LEFT_OFF = "left-off.json"
+"""Where a trial that is not finished stands. It names the file of its numbers, so that the two belong together."""
 
 
 def file(plan: Plan, store: Store, trial: Trial, came_of_it: Mapping[str, Any]) -> None:
@@ -82,10 +84,8 @@ def record(store: Store, trial: Trial) -> dict[str, Any] | None:
     if not store.has("trials", trial.name, "trial.json"):
         return None
     found: dict[str, Any] = store.read_json("trials", trial.name, "trial.json")
-    whole = trial.model.hosted or all(
-        store.has("adapters", kept["adapter"], "adapter_model.safetensors") for kept in found["checkpoints"]
-    )
-    return found if whole else None
+    there = trial.model.hosted or all(whole(store, kept) for kept in found["checkpoints"])
+    return found if there else None
 
 
 def failure(store: Store, trial: Trial) -> str | None:
@@ -117,10 +117,19 @@ def remarks(found: Mapping[str, Any]) -> str | None:
 
 def adapters(store: Store, plan: Plan) -> dict[str, str]:
     """The adapter folder, or the hosted model's name, of every checkpoint that is there, by the subject's name."""
-    finished = ((trial, record(store, trial)) for trial in plan.trials)
     return {
-        trial.subject(kept["epoch"]): kept["adapter"]
-        for trial, found in finished
-        if found
-        for kept in found["checkpoints"]
+        trial.subject(kept["epoch"]): kept["adapter"] for trial in plan.trials for kept in checkpoints(store, trial)
     }
+
+
+def checkpoints(store: Store, trial: Trial) -> Sequence[Mapping[str, Any]]:
+    """The checkpoints of a trial, those that it has reached while it is trained; none of one that was given up."""
+    stands = store.glance("trials", trial.name, LEFT_OFF)  # first: it goes once the record is there
+    given_up = any(store.has("trials", trial.name, why) for why in ("failed.json", STOPPED))
+    found = record(store, trial) or (stands if stands and not given_up else {"checkpoints": ()})
+    return [kept for kept in found["checkpoints"] if trial.model.hosted or whole(store, kept)]
+
+
+def whole(store: Store, kept: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's adapter is there."""
+    return store.has("adapters", kept["adapter"], "adapter_model.safetensors")

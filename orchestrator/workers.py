@@ -10,6 +10,10 @@ import ray
 
 Unit = TypeVar("Unit")
 
+RESTARTS = 3
+"""How often an actor is started again. Its units are begun again as often as that takes: while a machine is gone and
+nobody knows it yet, tries fail within seconds."""
+
 DEPTH = 2
 """Units that an actor has at a time, so that none waits for the next one."""
 
@@ -22,13 +26,16 @@ def share(
     done: Callable[[Unit, Any], None],
     cpus: float = 0,
     keys: Mapping[str, str] | None = None,
+    gpus: float = 0,
 ) -> None:
     """Give every unit to `worker(*arguments).do(unit)` on one of `count` actors; call `done(unit, result)`.
 
     `keys` go into the actors' environment: a cluster's other machines do not have what this process has in its own.
     """
     at_once = DEPTH if inspect.iscoroutinefunction(worker.do) else 1
-    actor = ray.remote(num_cpus=cpus, max_restarts=3, max_task_retries=3, max_concurrency=at_once)(_entrusted(worker))
+    actor = ray.remote(
+        num_cpus=cpus, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=-1, max_concurrency=at_once
+    )(_entrusted(worker))
     given = [ray.put(each) for each in arguments]  # held here: an actor that is started again takes them from there
     actors = [actor.remote(keys or {}, *given) for _ in range(count)]
     waiting = iter(units)

@@ -194,6 +194,7 @@ def test_replicas_are_as_many_as_workers_need_and_four_cores_have_room_for(
 ) -> None:
     scale = scale_of(Resources(**wanted), bases)
     assert (scale.least, scale.most) == replicas
+    assert scale.cpus * bases * max(1, scale.least) <= 4
 
 
 @pytest.mark.parametrize(

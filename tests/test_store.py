@@ -84,8 +84,25 @@ def test_what_a_killed_process_left_is_swept_away(store: Store) -> None:
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     with store.locked():
-        assert store.names() == [".holder", ".lock"]
+        assert store.names() == [".holder", ".lock", ".sweeping"]
     assert not left.parent.exists()
+
+
+def test_who_asks_on_demand_keeps_what_is_half_written_while_a_run_begins(store: Store) -> None:
+    with store.beside() as another, store.aside() as half:
+        assert not another
+        with Store(store.folder).locked(), store.beside() as other:
+            assert other
+        assert half.exists()
+
+
+def test_who_asked_on_demand_and_was_killed_keeps_nothing(store: Store) -> None:
+    killed = f"import os\nfrom orchestrator.store import Store\nwith Store({str(store.folder)!r}).beside(): os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed], check=False)
+    left = store.path(f"{ASIDE}123")
+    left.mkdir()
+    with store.locked():
+        assert not left.exists()
 
 
 def test_a_failure_while_writing_keeps_the_old_file(store: Store) -> None:
