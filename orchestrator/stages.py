@@ -149,7 +149,8 @@ class Stages:
 
         Where that is all of them at once, the endpoint stays for what there is `more`.
         """
-        names, room = self._models_to_ask(units), max(1, self._room.slots())
+        gpus = self._study.resources.gpus_per_replica or 1
+        names, room = self._models_to_ask(units), max(1, self._room.slots(gpus))
         hosted = [model.name for model in self._study.models if model.hosted and model.name in names]
         here = [name for name in names if name not in hosted]
         for start in range(0, max(len(here), 1), room):
