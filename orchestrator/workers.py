@@ -37,7 +37,7 @@ def share(
         num_cpus=cpus, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=-1, max_concurrency=at_once
     )(_entrusted(worker))
     given = [ray.put(each) for each in arguments]  # held here: an actor that is started again takes them from there
-    actors = [actor.remote(keys or {}, *given) for _ in range(count)]
+    actors = [actor.remote(keys or {}, given) for _ in range(count)]
     waiting = iter(units)
     running: dict[Any, tuple[Any, Unit]] = {}
 
@@ -62,9 +62,9 @@ def _entrusted(worker: type[Any]) -> type[Any]:
     """The same worker, which is handed keys for its environment first."""
 
     class Entrusted(worker):
-        def __init__(self, keys: Mapping[str, str], *arguments: Any) -> None:
+        def __init__(self, keys: Mapping[str, str], arguments: list[Any]) -> None:
             os.environ.update(keys)
-            super().__init__(*arguments)
+            super().__init__(*ray.get(arguments))
 
     Entrusted.__name__ = Entrusted.__qualname__ = worker.__name__
     return Entrusted
