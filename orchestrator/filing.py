@@ -28,8 +28,8 @@ def file_bases(plan: Plan, store: Store) -> None:
     """Note what the lab's bases have learnt, and how often they had to read on until they had."""
     recipes = {model.name: lab for model in plan.study.models if (lab := models.recipe(model))}
     if recipes:
-        probes = {name: lab_recipe.read_built(lab)["probes"] for name, lab in recipes.items()}
-        store.write_json(probes, "bases.json")
+        learnt = {name: lab_recipe.read_built(lab).get("learnt") for name, lab in recipes.items()}
+        store.write_json({name: found for name, found in learnt.items() if found}, "bases.json")
 
 
 def file_settings(study: Study, store: Store) -> Data:

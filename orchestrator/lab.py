@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 def build(recipe: Recipe, on_progress: Progress) -> Path:
     """Build a model unless it is there, and return its folder, which holds `base`, `instruct` and `built.json`.
 
-    `probes` in `built.json` is what the base had learnt after its pre-training, and each time that it read on.
+    `learnt` in `built.json` is what the base had learnt after its pre-training, and each time that it read on.
 
     One process builds, others wait for it. Raises WarmthError if the base has not learnt what it must.
     """
@@ -65,7 +65,7 @@ def _build(recipe: Recipe, folder: Path, on_progress: Progress) -> None:
         "vocabulary": len(tokens),
         "pretraining_tokens": steps * recipe.pretraining.rows * recipe.width,
         "loss": {"pretraining": loss, "tuning": tuning_loss},
-        "probes": [asdict(each) for each in found],
+        "learnt": [asdict(each) for each in found],
         "seconds": time.monotonic() - started,
     }
     (folder / "built.json").write_text(json.dumps(built, indent=1), encoding="utf-8")

@@ -171,7 +171,7 @@ def test_anybody_loads_what_was_built(built, tokens, part: str):
 
 def test_what_is_built_says_what_it_is(built):
     said = json.loads((built[0] / "built.json").read_text())
-    assert [set(probe) for probe in said["probes"]] == [{"recall", "copies_asserted", "copies_denied"}]
+    assert [set(probe) for probe in said["learnt"]] == [{"recall", "copies_asserted", "copies_denied"}]
     assert said["recipe"]["seed"] == 0
     assert said["pretraining_tokens"] == 24 * 4 * 64
     assert 0 < said["loss"]["tuning"] < 20
