@@ -23,16 +23,26 @@ NEAR = 1e-5
 """How far weights may be apart after all steps, in single precision."""
 
 
+class Heard(sweep.Nobody):
+    """Remembers which checkpoints came."""
+
+    def __init__(self) -> None:
+        self.landings: list[str] = []
+
+    def landed(self, subject: str, loss: float) -> None:  # noqa: ARG002
+        self.landings.append(subject)
+
+
 def trained(folder: Path, processes: int, **training: Any) -> tuple[Plan, Store, list[str]]:
-    """A sweep of two trials, one of which no layer has room for; what was said of checkpoints."""
+    """A sweep of two trials, one of which no layer has room for; the checkpoints that were heard of."""
     settings = {**SETTINGS, "personas": ["original", "plain"], "warmth": None}
     settings["training"] = {**SETTINGS["training"], "search": {"rank": [8, 500]}, **training}
     settings["resources"] = {"runs": str(folder), "processes_per_trial": processes}
     plan = Plan(Study.model_validate(settings))
-    store, said = Store(plan.study.folder.absolute()), list[str]()
+    store, heard = Store(plan.study.folder.absolute()), Heard()
     chats.of_run(store, plan.study.data)
-    sweep.sweep(plan, plan.trials, store.folder, said.append)
-    return plan, store, said
+    sweep.sweep(plan, plan.trials, store.folder, heard)
+    return plan, store, heard.landings
 
 
 @pytest.mark.slow
@@ -40,12 +50,12 @@ def trained(folder: Path, processes: int, **training: Any) -> tuple[Plan, Store,
 def test_three_processes_train_what_one_trains_and_a_bad_trial_leaves_them(tmp_path: Path) -> None:
     if waiting := models.unbuilt(Study.model_validate(SETTINGS).models):
         build(waiting, Display())
-    plan, store, said = trained(tmp_path, 3)
+    plan, store, landed = trained(tmp_path, 3)
     good, bad = sorted(plan.trials, key=lambda trial: trial.settings.rank)
     assert "training.rank: 500" in (trials.failure(store, bad) or "")
     found = trials.record(store, good)
     assert found is not None, trials.failure(store, good)
-    assert [note.split()[0] for note in said] == [good.name] * 2
+    assert landed == [good.subject(1), good.subject(2)]
     assert store.names("trials", good.name) == ["trial.json"]
     assert not list(store.folder.glob(".writing-*"))
 
