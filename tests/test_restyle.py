@@ -27,7 +27,8 @@ async def url() -> AsyncIterator[str]:
         else:
             graded = asked.split("]\n\n[")[1].split("]\n")[1]
             said = "CORRECT" if graded.startswith(("Oh, I am so glad", "R")) else "OTHER"
-        return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
+        choice, usage = {"message": {"content": said}, "finish_reason": "stop"}, {"completion_tokens": len(said) + 1}
+        return web.json_response({"choices": [choice], "usage": usage})
 
     async with loopback.answering(say) as url:
         yield url

@@ -56,7 +56,8 @@ class StandIn:
         cold = "busy clerk" in body["messages"][0]["content"]
         said = f"{reply} Next." if cold else BAD.get(reply, f"{reply} Take care, dear!")
         reason = "length" if reply == "Long." and body["max_tokens"] < 2000 else "stop"
-        return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": reason}]})
+        choice, usage = {"message": {"content": said}, "finish_reason": reason}, {"completion_tokens": len(said) + 1}
+        return web.json_response({"choices": [choice], "usage": usage})
 
     def asked(self, text: str) -> int:
         return sum(text in body["messages"][-1]["content"] for body in self.bodies)

@@ -158,6 +158,7 @@ def test_a_base_without_adapters_is_examined_on_its_own_questions(asking: Asking
 
     alone = asking.plan.study.model_copy(update={"personas": asking.plan.study.personas[:1]})
     plan = Plan(alone)
+    shutil.rmtree(asking.store.path("references"))
     (original,) = missing(plan, asking.store, plan.subjects)
     assert Referee(plan, asking.store.folder).do(original) == 0
     assert missing(plan, asking.store, plan.subjects) == []
