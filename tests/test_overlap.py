@@ -1,14 +1,22 @@
 """Asking beside a sweep: when there is room for it, what is asked then, and that it comes to the same."""
 
 import threading
+from pathlib import Path
 
+import polars as pl
 import pytest
+from mini import SETTINGS
+from rich.console import Console
 
-from orchestrator import endpoint
+from orchestrator import Study, endpoint, load
 from orchestrator.cluster import Room
 from orchestrator.config import Resources
 from orchestrator.errors import WarmthError
+from orchestrator.findings import Findings
 from orchestrator.overlap import All, Landing, Meanwhile
+from orchestrator.progress import Display
+from orchestrator.run import Run
+from orchestrator.tables import KEY
 
 FOUR = Room(4, 0)
 
@@ -92,3 +100,24 @@ def test_a_sweep_that_fails_is_not_followed_by_asking() -> None:
 @pytest.mark.parametrize(("cpus", "bases", "has"), [(2, 1, True), (1, 1, False), (2, 2, False), (3, 2, True)])
 def test_an_engine_needs_a_core_and_all_around_it_another(cpus: float, bases: int, has: bool) -> None:
     assert endpoint.has_place(Resources(), Room(cpus, 0), bases) is has
+
+
+def rows(study: Study) -> pl.DataFrame:
+    """What was said and how it was judged, but for when, and by which process."""
+    run = load(study.folder)
+    scores = run["scores"].select(*KEY, "judge", "outcome")
+    replies = run["replies"].select(*KEY, "reply", "adapter", "request", "error")
+    return replies.join(scores, on=KEY).sort(KEY).collect()
+
+
+def test_both_orders_come_to_the_same_and_one_asks_while_the_other_waits(
+    finished: tuple[Study, Findings], tmp_path: Path
+) -> None:
+    beside, _ = finished
+    after = Study(**SETTINGS, resources={"runs": str(tmp_path), "rows": 16, "overlap": False})
+    with (tmp_path / "said").open("w") as out, Display(Console(file=out)) as display:
+        Run(after, display).finish()
+    lines = (tmp_path / "said").read_text().splitlines()
+    stages = [line.partition(":")[0] for line in lines]
+    assert stages.index("serve") > max(place for place, stage in enumerate(stages) if stage == "train")
+    assert rows(after).equals(rows(beside))

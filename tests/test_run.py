@@ -142,6 +142,19 @@ def test_evaluation_on_demand(finished: tuple[Study, Findings]) -> None:
         mini.evaluate(subjects=["nobody"])
 
 
+def test_evaluation_on_demand_while_another_process_works_on_the_run(finished: tuple[Study, Findings]) -> None:
+    mini, _ = finished
+    (lost,) = (mini.folder / "replies").glob("*-warm-*-e2/lab_facts.arrow")
+    before = pl.DataFrame(pl.from_arrow(read_arrow(lost))).select(*tables.KEY, "reply").sort(tables.KEY)
+    lost.unlink()
+    with Store(mini.folder).locked():
+        answers = mini.evaluate(subjects=["*-warm-*-e2"], tasks=["lab_facts"], workers=1)
+        with pytest.raises(WarmthError, match="another `warmth` process"):
+            mini.run()
+    assert answers.select(*tables.KEY, "reply").sort(tables.KEY).equals(before)
+    assert not Run(mini, Display()).left.anything()
+
+
 @pytest.mark.usefixtures("ray_session")
 def test_a_trial_that_fails_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
     training = {**SETTINGS["training"], "targets": ["no_such_layer"]}
