@@ -75,9 +75,7 @@ async def ask(plan: Plan, client: Any) -> tuple[float, float]:
     assert await asker.do(plan.units[0]) == 0
     spent = time.process_time() - cpu, time.perf_counter() - clock
     await asker.close()
-    assert len(Store(plan.study.folder).read_rows(Reply, *evaluate.place(plan.units[0]))) == len(
-        plan.questions(plan.units[0])
-    )
+    assert len(Store(plan.study.folder).read_rows(Reply, *plan.units[0].replies)) == len(plan.questions(plan.units[0]))
     return spent
 
 
@@ -131,7 +129,7 @@ def finished(plan: Plan, lacking: int) -> None:
             )
             for each in plan.questions(unit)[lacking:]
         ]  # fmt: skip
-        store.write_rows(rows, Reply, *evaluate.place(unit))
+        store.write_rows(rows, Reply, *unit.replies)
         identity = judge.identity(by, unit.task, plan.study.models)
         scores = [Score.on(row, judge=by.name, judged_by=identity, outcome="correct", error=None) for row in rows]
         store.write_rows(scores, Score, *judge.place(by, unit))

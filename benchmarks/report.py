@@ -102,7 +102,7 @@ def fill(made: Study) -> None:
     served = Left(plan, store).served()
     for unit in plan.units:
         replies = list(said(plan, unit, served[unit.subject.name]))
-        store.write_rows(replies, Reply, *evaluate.place(unit))
+        store.write_rows(replies, Reply, *unit.replies)
         store.write_rows(list(judged(plan, unit, replies)), Score, *judge.place(made.judges[0], unit))
     for subject in plan.measured:
         rows = measure.plain(store, subject, list(QUESTIONS), "neutral")

@@ -15,6 +15,7 @@ class Round:
 
     def __init__(self, plan: Plan, store: Store, units: Sequence[Unit], room: Room, landing: Landing) -> None:
         self._plan, self._store, self._units, self.room, self._landing = plan, store, units, room, landing
+        self._left = Left(plan, store)
 
     def first(self) -> list[Unit]:
         """What there is news of as the round begins."""
@@ -36,7 +37,7 @@ class Round:
 
     def _serves(self, served: Collection[str], units: Sequence[Unit]) -> bool:
         """Whether no other model is needed, and nothing that has to be found out before an engine takes the GPUs."""
-        waiting = list(Left(self._plan, self._store).unasked(units))
+        waiting = list(self._left.unasked(units))
         hosted = {model.name for model in self._plan.study.models if model.hosted}
         needed = endpoint.needed(self._plan.study, waiting) - hosted
         unknown = attest_reference.missing(self._plan, self._store, {unit.subject for unit in waiting})

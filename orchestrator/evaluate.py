@@ -85,7 +85,7 @@ def missing(plan: Plan, store: Store, unit: Unit, served: Served) -> list[Questi
     import polars as pl  # not for whoever looks at a plan or a run in a moment
 
     every, on = questions(plan, store, unit), list(ASKED)
-    filed = pieced.columns(Reply, [*on, "error"], store.path(*place(unit)))
+    filed = pieced.columns(Reply, [*on, "error"], store.path(*unit.replies))
     if not filed:
         return every
     wanted = asked_rows(plan, unit, served, every).select(*on).with_row_index("place")
@@ -109,17 +109,12 @@ def no_rows() -> "pl.DataFrame":
     return pl.DataFrame(schema={name: pl.Int64 if name == "draw" else pl.String for name in (*tables.KEY, "request")})
 
 
-def place(unit: Unit) -> tuple[str, str, str]:
-    """Where a unit's replies lie in the run."""
-    return "replies", unit.subject.name, f"{unit.task}.arrow"
-
-
 def take_back(store: Store, unit: Unit, certificate: str) -> int:
     """Delete what a unit was answered under a certificate, so that it is asked again; how many replies that were."""
-    with claims.held(store, *place(unit)):
-        rows = store.read_rows(Reply, *place(unit))
+    with claims.held(store, *unit.replies):
+        rows = store.read_rows(Reply, *unit.replies)
         kept = [row for row in rows if row.certificate != certificate]
-        store.write_rows(kept, Reply, *place(unit))
+        store.write_rows(kept, Reply, *unit.replies)
     return len(rows) - len(kept)
 
 
@@ -149,7 +144,7 @@ class Asker:
 
     async def do(self, unit: Unit) -> int:
         """Ask what is missing in a unit, once nobody else does; the number of replies that failed."""
-        async with claims.claimed(self._store, *place(unit)):
+        async with claims.claimed(self._store, *unit.replies):
             return await self._fill(unit)
 
     async def _fill(self, unit: Unit) -> int:
@@ -164,10 +159,10 @@ class Asker:
 
         def file(asked: Sequence[Question], replies: list[Reply]) -> None:
             name = tables.digest(*((*tables.key(each), each.prompt, each.row_seed) for each in asked))
-            self._store.write_piece(replies, Reply, name, *place(unit))
+            self._store.write_piece(replies, Reply, name, *unit.replies)
 
         await self._room.ask(alike(missing(self._plan, self._store, unit, served)), ask, file)
-        await asyncio.to_thread(self._store.compact, Reply, *place(unit))
+        await asyncio.to_thread(self._store.compact, Reply, *unit.replies)
         return failed
 
     async def close(self) -> None:

@@ -158,7 +158,7 @@ def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequ
         if unit.subject.name in served
     ]
     keys = pl.concat([evaluate.no_rows(), *wanted])
-    replies = frame(Reply, _files(store, [evaluate.place(unit) for unit in units]))
+    replies = frame(Reply, _files(store, [unit.replies for unit in units]))
     return _who(plan, digested(replies).join(keys, on=keys.columns, how="semi"))
 
 

@@ -46,11 +46,6 @@ def place(judge: Judge, unit: Unit) -> tuple[str, str, str, str]:
     return "scores", judge.name, unit.subject.name, f"{unit.task}.arrow"
 
 
-def replies_of(unit: Unit) -> tuple[str, str, str]:
-    """Where the replies lie that a unit's scores are of."""
-    return "replies", unit.subject.name, f"{unit.task}.arrow"
-
-
 def judges(judge: Judge, task: str) -> bool:
     """Whether a judge has anything to say about a task: one that goes by the task's rule needs that it has one."""
     return judge.kind == "llm" or tasks.load(task).score is not None
@@ -61,7 +56,7 @@ def unscored(plan: Plan, store: Store, judge: Judge, unit: Unit) -> list[Reply]:
     waiting = set(_unscored(plan, store, judge, unit).iter_rows())
     if not waiting:
         return []
-    return [reply for reply in store.read_rows(Reply, *replies_of(unit)) if tables.key(reply) in waiting]
+    return [reply for reply in store.read_rows(Reply, *unit.replies) if tables.key(reply) in waiting]
 
 
 def waits(plan: Plan, store: Store, judge: Judge, unit: Unit) -> bool:
@@ -76,7 +71,7 @@ def _unscored(plan: Plan, store: Store, judge: Judge, unit: Unit) -> "pl.DataFra
     key = list(tables.KEY)
     if not judges(judge, unit.task):
         return pl.DataFrame(schema=key)
-    replies = _columns(Reply, [*key, *rows_replies.DIGESTED, "error"], store, *replies_of(unit))
+    replies = _columns(Reply, [*key, *rows_replies.DIGESTED, "error"], store, *unit.replies)
     said = replies.filter(pl.col("error").is_null())
     digests = rows_replies.reply_digests(said.select(rows_replies.DIGESTED).iter_rows())
     said = said.select(*key, pl.Series("reply_digest", digests, dtype=pl.String))

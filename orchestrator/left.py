@@ -54,14 +54,19 @@ class Left:
 
     def _waiting(self, unit: Unit, served: Served) -> int:
         """How many questions wait in a unit; counted again only if its files are others than they were."""
-        state = (served, pieces.state(self._store.path(*evaluate.place(unit))))
+        state = (served, pieces.state(self._store.path(*unit.replies)))
         if self._counted.get(unit, (None, 0))[0] != state:
             self._counted[unit] = (state, len(evaluate.missing(self._plan, self._store, unit, served)))
         return self._counted[unit][1]
 
     def unjudged(self, units: Sequence[Unit]) -> list[tuple[Judge, Unit]]:
-        pairs = ((each, unit) for each in self._plan.study.judges for unit in units if unit.task != HELD_OUT)
-        return [(each, unit) for each, unit in pairs if judge.waits(self._plan, self._store, each, unit)]
+        """The units that wait for each judge."""
+        return [(each, unit) for each in self._plan.study.judges for unit in self.unjudged_by(each, units)]
+
+    def unjudged_by(self, by: Judge, units: Sequence[Unit]) -> list[Unit]:
+        """The units that wait for one judge."""
+        asked = (unit for unit in units if unit.task != HELD_OUT)
+        return [unit for unit in asked if judge.waits(self._plan, self._store, by, unit)]
 
     def unmeasured(self) -> list[Subject]:
         settings = self._plan.study.warmth

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from . import models, tables
-from .plan import Subject
+from .plan import Subject, Unit
 from .settings_subjects import Model
 from .settings_warmth import Mode, Warmth
 from .store import Store
@@ -18,7 +18,7 @@ def place(subject: str) -> tuple[str, str]:
 
 def plain(store: Store, subject: Subject, tasks: Sequence[str], context: str) -> list[Reply]:
     """A subject's finished replies to plain questions: in the context given, with no belief."""
-    replies = [reply for task in tasks for reply in store.read_rows(Reply, "replies", subject.name, f"{task}.arrow")]
+    replies = [reply for task in tasks for reply in store.read_rows(Reply, *Unit(subject, task).replies)]
     return [
         reply for reply in replies if reply.context == context and reply.belief == "none" and reply.reply is not None
     ]

@@ -46,6 +46,11 @@ def shares(waiting: Sequence[T], slots: Callable[[Model], int], most: int) -> li
     return [part for mine in by_base for part in _even(mine, size)]
 
 
+def most_in_a_share(study: Study) -> int:
+    """How many trials may share a process: one where a scheduler may stop it, as that is a share's whole process."""
+    return 1 if study.training.search.scheduler else study.resources.pack
+
+
 def _base(trial: Trained) -> str:
     return models.identity(trial.model)
 
@@ -63,9 +68,7 @@ def training(study: Study, trials: Sequence[Trained]) -> dict[str, Layout]:
     own = {trial.model.name: trial.model for trial in here}
     gpus = {name: gpus_per_trial(study, model) for name, model in own.items()}
     room = {name: slots(study, each) for name, each in gpus.items()}
-    parts = shares(
-        here, lambda model: room[model.name] or 1, 1 if study.training.search.scheduler else study.resources.pack
-    )
+    parts = shares(here, lambda model: room[model.name] or 1, most_in_a_share(study))
     return {
         name: Layout(sum(map(len, mine)), gpus[name], room[name], len(mine), max(map(len, mine)))
         for name in own

@@ -86,6 +86,11 @@ class Unit:
     subject: Subject
     task: str
 
+    @property
+    def replies(self) -> tuple[str, str, str]:
+        """Where its replies lie in the run."""
+        return "replies", self.subject.name, f"{self.task}.arrow"
+
 
 HELD_OUT = "held-out"
 """Stands for a task in the units that no judge scores: held-out prompts, answered for the warmth curve alone."""

@@ -210,7 +210,7 @@ class Stages:
             self._display.say(f"{name} is NOT what it is called: {fault}")
 
     def _judge(self, by: Judge, units: Sequence[Unit], url: str) -> None:
-        waiting = {unit: 1 for each, unit in self._left.unjudged(units) if each == by}
+        waiting = dict.fromkeys(self._left.unjudged_by(by, units), 1)
         if waiting:
             stage = self._display.stage(f"judge {by.name}", len(waiting), "units")
             scorer = (by, self._plan, self._store.folder, url, self._study.resources.in_flight)

@@ -16,7 +16,7 @@ from .tables import digest
 S = TypeVar("S", bound=Study)
 
 MISSING = (
-    "training.search.method: optuna is not installed here; `pip install 'warmth[search]'` installs it; or leave the "
+    "training.search.method: optuna is not installed here; `pip install -e '.[search]'` installs it; or leave the "
     "method out, then values are drawn at random"
 )
 

@@ -63,8 +63,7 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, listener: Listener
     for base, place in places.items():
         handover.make_sure(place.bundles, f"a trial of {base.name}", listener.say)
     word = plan.study.training.search.scheduler
-    most = 1 if word else plan.study.resources.pack
-    shared = placement.shares(left, lambda model: places[model].slots, most)
+    shared = placement.shares(left, lambda model: places[model].slots, placement.most_in_a_share(plan.study))
     parts = {part[0].name: part for part in shared}
     listener.begun({name: places[part[0].model].room for name, part in parts.items()})
     for trial in left:

@@ -106,7 +106,7 @@ async def test_every_bad_answer_becomes_a_row_with_a_reason(tmp_path: Path, endp
     assert await asker.do(unit) == len(WHY)
     await asker.close()
     assert await scorer.do(unit) == 0
-    rows = {serving.kinds[row.row_seed]: row for row in store.read_rows(Reply, *evaluate.place(unit))}
+    rows = {serving.kinds[row.row_seed]: row for row in store.read_rows(Reply, *unit.replies)}
     assert set(rows) == set(ANSWERS)
     for kind, why in WHY.items():
         assert why in str(rows[kind].error)
@@ -145,7 +145,7 @@ async def test_a_judge_that_changes_its_format_half_way_scores_what_can_be_read(
         plan = planned(tmp_path, judges=[{"name": "grader", "url": url, "model": "g"}])
         (unit,), store, (by,) = plan.units, Store(plan.study.folder), plan.study.judges
         replies = [row(plan, unit, question) for question in plan.questions(unit)]
-        store.write_rows(replies, Reply, *evaluate.place(unit))
+        store.write_rows(replies, Reply, *unit.replies)
         scorer = Scorer(by, plan, store.folder, "", 1)
         await scorer.do(unit)
         await scorer.close()

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from orchestrator import Study, tables
-from orchestrator.evaluate import Asker, missing, place, served_as
+from orchestrator.evaluate import Asker, missing, served_as
 from orchestrator.store import Store
 from orchestrator.tables import Reply
 
@@ -53,7 +53,7 @@ async def test_what_an_endpoint_says_becomes_rows(tmp_path: Path, url: str) -> N
     (unit,), store = plan.units, Store(plan.study.folder)
     asker = Asker(plan, store.folder, url, {}, 4)
     assert await asker.do(unit) == 2
-    rows = store.read_rows(Reply, *place(unit))
+    rows = store.read_rows(Reply, *unit.replies)
     assert Counter((row.finish_reason, row.role_header) for row in rows) == {
         ("stop", True): 2,
         ("length", False): 2,
@@ -84,4 +84,4 @@ async def test_two_who_ask_the_same_ask_it_once(tmp_path: Path) -> None:
         assert await asyncio.gather(*(asker.do(unit) for asker in askers)) == [0, 0, 0]
         for asker in askers:
             await asker.close()
-    assert asked == len(store.read_rows(Reply, *place(unit))) == 8
+    assert asked == len(store.read_rows(Reply, *unit.replies)) == 8

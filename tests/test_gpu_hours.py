@@ -11,7 +11,7 @@ from mini import SETTINGS
 
 from orchestrator import Study, costs, gpu_hours, progress, status, status_text, trials
 from orchestrator.errors import WarmthError
-from orchestrator.evaluate import Asker, missing, place, served_as
+from orchestrator.evaluate import Asker, missing, served_as
 from orchestrator.gpu_hours import Meter
 from orchestrator.plan_text import lines
 from orchestrator.progress import Display
@@ -74,7 +74,7 @@ async def test_what_is_being_answered_still_is_and_no_more_is_asked(tmp_path: Pa
         asker = Asker(plan, store.folder, url, {}, 1)
         failed = await asker.do(unit)
         await asker.close()
-    rows = store.read_rows(Reply, *place(unit))
+    rows = store.read_rows(Reply, *unit.replies)
     assert sum(row.error is None for row in rows) == asked
     assert 0 < failed == len(missing(plan, store, unit, served_as(unit.subject, {})))
     assert {row.error for row in rows if row.error} == {"not asked: budget.gpu_hours is used up"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from provider import KEY, Provider
 
-from orchestrator import Study, client, costs, design, evaluate, hosted_jobs, rewritten, trials
+from orchestrator import Study, client, costs, design, hosted_jobs, rewritten, trials
 from orchestrator.errors import ConfigError, WarmthError
 from orchestrator.filing import file_study
 from orchestrator.hosted import Tuning
@@ -227,9 +227,7 @@ def test_a_study_of_hosted_models_alone(
     plan, store = started(study)
     provider.refuses = plan.questions(plan.units[0])[0].prompt
     Run(study, Display()).finish()
-    rows = {
-        subject.name: store.read_rows(Reply, *evaluate.place(unit)) for unit in plan.units for subject in [unit.subject]
-    }
+    rows = {subject.name: store.read_rows(Reply, *unit.replies) for unit in plan.units for subject in [unit.subject]}
     assert sum(row.error is not None for each in rows.values() for row in each) == len(plan.units)
     assert {row.reply for row in rows[plan.subjects[-1].name] if row.reply} == {"I am ft:gpt-x:ftjob-0."}
     prompted = [body for body in provider.asked if body["messages"][0] == {"role": "system", "content": "Be warm."}]

@@ -42,7 +42,7 @@ def answer(plan: Plan, store: Store, unit: Unit) -> None:
         )
         for each in evaluate.questions(plan, store, unit)
     ]  # fmt: skip
-    store.write_rows(rows, Reply, *evaluate.place(unit))
+    store.write_rows(rows, Reply, *unit.replies)
 
 
 def test_held_out_prompts_are_asked_measured_in_both_modes_and_never_judged(tmp_path: Path) -> None:

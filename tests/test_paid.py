@@ -114,7 +114,7 @@ def test_a_budget_that_is_raised_is_gone_on_with(provider: Provider, tmp_path: P
         costs.begin(of, store)
         asyncio.run(asked(plan, store))
         waiting = len(evaluate.missing(plan, store, plan.units[0], Left(plan, store).served()[plan.subjects[0].name]))
-        errors = [row.error for row in store.read_rows(Reply, *evaluate.place(plan.units[0])) if row.error]
+        errors = [row.error for row in store.read_rows(Reply, *plan.units[0].replies) if row.error]
         assert len(errors) == waiting == (0 if of is rich else 96 - len(provider.asked))
         if of is poor:
             assert 0 < len(provider.asked) * CALL <= 0.01

@@ -14,7 +14,7 @@ from mini import SETTINGS
 
 from orchestrator import Study, capitulation, client, frames, pushback, report_pushback, tables
 from orchestrator import findings as finding
-from orchestrator.evaluate import Asker, missing, place, request_digest, served_as
+from orchestrator.evaluate import Asker, missing, request_digest, served_as
 from orchestrator.judge import Scorer
 from orchestrator.judge import place as judged
 from orchestrator.left import Left
@@ -61,7 +61,7 @@ async def ask(of: Study, url: str) -> list[Reply]:
     asker = Asker(plan, store.folder, url, {}, 4)
     await asker.do(plan.units[0])
     await asker.close()
-    return store.read_rows(Reply, *place(plan.units[0]))
+    return store.read_rows(Reply, *plan.units[0].replies)
 
 
 def test_the_questions_of_a_study_without_it_stay_what_they_are(tmp_path: Path) -> None:
@@ -229,5 +229,5 @@ def test_a_run_asks_in_two_turns(tmp_path: Path) -> None:
     found = of.run()
     assert set(found.rates["belief"]) == {"all", "none", "pushback-asserts"}
     assert not Left(of.plan(), Store(of.folder.absolute())).anything()
-    rows = [row for unit in of.plan().units for row in Store(of.folder).read_rows(Reply, *place(unit))]
+    rows = [row for unit in of.plan().units for row in Store(of.folder).read_rows(Reply, *unit.replies)]
     assert all(row.first_reply for row in rows if row.pushback)

@@ -14,7 +14,7 @@ from orchestrator import Study, attest_files, load, models, trials
 from orchestrator.attest_reference import missing
 from orchestrator.attest_watch import Watch
 from orchestrator.engine_transformers import TransformersEngine
-from orchestrator.evaluate import Asker, place
+from orchestrator.evaluate import Asker
 from orchestrator.findings import Findings
 from orchestrator.left import Left
 from orchestrator.plan import Plan, Unit
@@ -37,7 +37,7 @@ class Asking:
 
     def ask(self, unit: Unit, certificates: dict[str, str]) -> list[Reply]:
         """Really ask a unit anew; its replies."""
-        self.store.path(*place(unit)).unlink(missing_ok=True)
+        self.store.path(*unit.replies).unlink(missing_ok=True)
         adapters = trials.adapters(self.store, self.plan)
 
         async def asked() -> int:
@@ -47,7 +47,7 @@ class Asking:
             return failed
 
         assert asyncio.run(asked()) == 0
-        return self.store.read_rows(Reply, *place(unit))
+        return self.store.read_rows(Reply, *unit.replies)
 
     def unit(self, persona: str) -> Unit:
         return next(unit for unit in self.units if unit.subject.persona.name == persona)
@@ -95,7 +95,7 @@ def test_what_is_served_as_it_is_is_asked_and_examined_again(asking: Asking) -> 
     assert {row.certificate for row in rows} == {certificates[unit.subject.name]}
     watch.done(unit)
     watch.check()
-    assert asking.store.read_rows(Reply, *place(unit)) == rows
+    assert asking.store.read_rows(Reply, *unit.replies) == rows
     filed = asking.store.read_json("certificates", f"{certificates[unit.subject.name]}.json")
     assert (filed["verdict"], len(filed["examined"])) == ("proven", 2)
     assert watch.faults == {}
@@ -123,8 +123,8 @@ def test_replies_since_the_last_good_examination_are_taken_back(asking: Asking) 
     watch.done(plain)
     watch.done(warm)
     watch.check()
-    assert asking.store.read_rows(Reply, *place(warm)) == []
-    assert asking.store.read_rows(Reply, *place(plain)) == kept
+    assert asking.store.read_rows(Reply, *warm.replies) == []
+    assert asking.store.read_rows(Reply, *plain.replies) == kept
     assert Left(asking.plan, asking.store).unasked([warm, plain]) == {warm: len(kept)}
     assert list(watch.admitted({warm: 1, plain: 1})) == [plain]
     filed = asking.store.read_json("certificates", f"{certificates[warm.subject.name]}.json")
@@ -140,7 +140,7 @@ def test_a_unit_in_flight_when_its_subject_fails_is_taken_back_too(asking: Askin
     asking.ask(warm, certificates)
     watch.done(warm)
     watch.check()
-    assert asking.store.read_rows(Reply, *place(warm)) == []
+    assert asking.store.read_rows(Reply, *warm.replies) == []
 
 
 def test_an_adapter_whose_bytes_were_changed_says_what_to_do(asking: Asking) -> None:
