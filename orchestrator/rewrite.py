@@ -9,7 +9,7 @@ from typing import Any
 from . import rewrite_checks, rewriters
 from .client import RequestFailed
 from .plan import Plan
-from .rewrite_cache import Said
+from .remembered import Said
 from .rewriters import Exchange
 from .settings_rewriting import CHECKS
 from .settings_subjects import Persona

@@ -13,7 +13,7 @@ from . import costs, paid, shelf, voices
 from .client import Client, RequestFailed
 from .config import Study
 from .paid import Purse
-from .rewrite_cache import Cache, Said
+from .remembered import Cache, Said
 from .settings import Endpoint
 from .settings_rewriting import Rewriting
 from .settings_subjects import Persona

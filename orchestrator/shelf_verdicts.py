@@ -9,7 +9,7 @@ from typing import Any
 from . import models, shelf
 from .client import Answer, Client
 from .config import Study
-from .rewrite_cache import Cache, Said
+from .remembered import Cache, Said
 from .settings import SERVED
 from .settings_asking import Judge
 from .tables import digest

@@ -15,7 +15,7 @@ from aiohttp import web
 from orchestrator import Study, balance, client, rewrite, rewritten
 from orchestrator.errors import WarmthError
 from orchestrator.plan import Plan
-from orchestrator.rewrite_cache import Cache, Said
+from orchestrator.remembered import Cache, Said
 from orchestrator.store import Store
 from orchestrator.tables import Balance, Chat, Rewrite, RewriteCheck, Turn
 

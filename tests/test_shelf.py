@@ -12,7 +12,7 @@ from trained import real, study, train_here
 from orchestrator import engine_folders, judge, plan_text, shelf, shelf_trials, trials
 from orchestrator.commands_run import on_file
 from orchestrator.plan import Plan, Unit
-from orchestrator.rewrite_cache import Cache, Said
+from orchestrator.remembered import Cache, Said
 from orchestrator.shelf import Shelf
 from orchestrator.store import Store
 from orchestrator.tables import Chat, Reply
