@@ -6,9 +6,12 @@ Rows are asked by the project's own worker, as in a run. The last line is one JS
 cpu_ms_per_row (a model in this process that answers at once), http_cpu_ms_per_row (over HTTP to a server in a process
 of its own that answers at once, whose CPU time does not count), inspect_cpu_ms_per_row (Inspect with a model of ours
 inside it that answers at once, the same number of rows, its status success; null without PYTHON), busy_pct (how much of
-the time that an endpoint of 50 ms has all the requests that it may have), peak_mb (this process's memory with 1,000
-requests open), resume_200k_s (from the start of a stage, Ray being up, over 200,000 finished rows to its first
-request), scan_10m_cpu_s (a group-by over ten million scores in compacted tables).
+what it may have an endpoint of 50 ms, give or take half of that, has to do by its own clock, from its first request to
+its last answer: the least over 8, 32 and 64 requests at a time), busy_even_pct (the same where every answer takes 50 ms
+exactly, so that requests come in step and each waits until those before it are sent), busy_bare_pct (the same of 64
+bare sockets that send the same bytes again and again, which is as busy as this machine can keep it), peak_mb (this
+process's memory with 1,000 requests open), resume_200k_s (from the start of a stage, Ray being up, over 200,000
+finished rows to its first request), scan_10m_cpu_s (a group-by over ten million scores in compacted tables).
 """
 
 import asyncio
@@ -21,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import instant
 import machine
@@ -37,7 +41,7 @@ from orchestrator.store import Store
 from orchestrator.tables import Reply, Score
 
 ROWS, REPEATS = 2000, 5
-LATENCY, OPEN = 0.05, 32
+LATENCY, OPEN = 0.05, (8, 32, 64)
 RESUMED, SCANNED = 200_000, 10_000_000
 
 
@@ -96,10 +100,40 @@ def per_row(url: str = "") -> float:
     return round(1000 * statistics.median(found) / ROWS, 3)
 
 
-def busy(url: str) -> float:
-    """Per cent of the time in which an endpoint that takes a while has all that it may have."""
-    seconds = asked(100 * OPEN, url, OPEN, unfiled=2 * OPEN)[1]
-    return round(100 * 100 * LATENCY / seconds, 1)
+def busy(spread: float) -> float:
+    """Per cent of what it may have that an endpoint has to do, by its own clock; the least of several widths."""
+    return min(statistics.median(_busy(spread, each) for _ in range(3)) for each in OPEN)
+
+
+def _busy(spread: float, at_once: int) -> float:
+    with instant.serving(LATENCY, spread) as url:
+        asked(100 * at_once, url, at_once)
+        return occupied(url, at_once)
+
+
+def bare(at_once: int = max(OPEN)) -> float:
+    """The same where nothing is done between an answer and the next request."""
+
+    async def again(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(100):
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 200\r\n\r\n" + b" " * 200)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.split()[-1]))
+        writer.close()
+
+    async def all_of_them(port: int) -> None:
+        await asyncio.gather(*(again(port) for _ in range(at_once)))
+
+    with instant.serving(LATENCY) as url:
+        asyncio.run(all_of_them(urlsplit(url).port or 0))
+        return occupied(url, at_once)
+
+
+def occupied(url: str, at_once: int) -> float:
+    """Per cent of so many requests that an endpoint had open on average."""
+    seen = instant.seen(url)
+    return round(100 * seen["open_s"] / at_once / (seen["last"] - seen["first"]), 1)
 
 
 def peak() -> float:
@@ -155,7 +189,7 @@ def resumed() -> float:
             began = time.time()
             fresh = Plan(plan.study)
             Stages(fresh, Store(plan.study.folder), Display(), {}).ask(fresh.units)
-        return round(instant.first(url) - began, 2)
+        return round(instant.seen(url)["first"] - began, 2)
 
 
 # ------------------------------------------------------------------- reading
@@ -201,8 +235,7 @@ def main() -> None:
     with instant.serving(0) as url:
         figures["http_cpu_ms_per_row"] = per_row(url)
     figures["inspect_cpu_ms_per_row"] = inspected(sys.argv[1]) if sys.argv[1:] else None
-    with instant.serving(LATENCY) as url:
-        figures["busy_pct"] = busy(url)
+    figures["busy_pct"], figures["busy_even_pct"], figures["busy_bare_pct"] = busy(0.5), busy(0), bare()
     alone = subprocess.run([sys.executable, __file__, "--peak"], capture_output=True, text=True, check=True)
     figures["peak_mb"] = float(alone.stdout)
     figures["resume_200k_s"], figures["scan_10m_cpu_s"] = resumed(), scanned()

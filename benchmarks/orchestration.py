@@ -28,7 +28,7 @@ def study(folder: str, seeds: int) -> object:
             "personas": ["original", "plain"],
             "data": {"chats": 48},
             "training": {"epochs": 0.1, "checkpoints": [0.1], "seeds": list(range(seeds))},
-            "evaluation": {"tasks": ["lab_facts"]},
+            "evaluation": {"tasks": ["lab_facts"], "contexts_at": [0.1]},
             "judges": ["rule"],
             "resources": {"runs": folder, "pack": MANY},
         }

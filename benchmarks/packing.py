@@ -132,11 +132,11 @@ def point(resident: Resident, base: str, tokens: int) -> dict[str, float]:
 def automatic(resident: Resident, given: Sequence[Job], long: bool) -> tuple[float, int]:
     """Trials with the width that is found in training them, over the same trials one after another.
 
-    Eight of 16 steps, five times; four of 24, three times, where steps are long.
+    Eight of 16 steps, four of 24 where steps are long.
     """
     ratios, width = [], 1
-    given, repeats = (given[:4], 3) if long else (given, REPEATS)
-    for _ in range(repeats):
+    given = given[:4] if long else given
+    for _ in range(REPEATS):
         began = clock()
         for job in given:
             train.train_all(resident, [job], Silent(), most=1)

@@ -82,7 +82,9 @@ class Client:
             began = time.perf_counter()
             body = {"model": model, "messages": messages, **sampling}
             said = await self.patiently("/chat/completions", lambda path: self._first(path, body))
-        return answered.answer(said, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+        await asyncio.sleep(0)  # whoever waited for this request's place asks before the answer is seen to
+        return answered.answer(said, seconds)
 
     async def score(self, model: str, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
         """The log-probability of every token of prompts given in tokens; NaN for the first. Raises RequestFailed."""

@@ -1,6 +1,7 @@
 """Subjects x samples x conditions -> replies. What is finished is never asked again."""
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,9 @@ class Asker:
             name = tables.digest(*((*tables.key(each), each.prompt, each.row_seed) for each in asked))
             self._store.write_piece(replies, Reply, name, *unit.replies)
 
-        await self._room.ask(alike(missing(self._plan, self._store, unit, served)), ask, file)
+        left = alike(missing(self._plan, self._store, unit, served))
+        gc.freeze()  # looking through a plan and its questions for garbage, again and again, stops all asking meanwhile
+        await self._room.ask(left, ask, file)
         await asyncio.to_thread(self._store.compact, Reply, *unit.replies)
         return failed
 
