@@ -188,7 +188,7 @@ def resumed() -> float:
         with cluster.running(plan.study.resources), Store(plan.study.folder).locked():
             began = time.time()
             fresh = Plan(plan.study)
-            Stages(fresh, Store(plan.study.folder), Display(), {}).ask(fresh.units)
+            Stages(fresh, Store(plan.study.folder), Display(), {}).asking.ask(fresh.units)
         return round(instant.seen(url)["first"] - began, 2)
 
 

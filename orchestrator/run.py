@@ -49,7 +49,7 @@ class Run:
                 stages.build()
                 stages.rewrite()
                 stages.train(meanwhile=lambda: [*self.plan.units, *self.plan.curve])
-                stages.ask([*self.plan.units, *self.plan.curve])
+                stages.asking.ask([*self.plan.units, *self.plan.curve])
                 stages.measure()
                 stages.rate()
 
@@ -67,8 +67,8 @@ class Run:
                     self._check_engine(units)
                 with self._working(another) as stages:
                     stages.build()
-                    stages.ask(units)
-                    self._refuse(stages.faults)
+                    stages.asking.ask(units)
+                    self._refuse(stages.asking.faults)
 
     def _check_engine(self, units: Sequence[Unit]) -> None:
         """Raises WarmthError where an engine for these units would take what another process has for the run."""
@@ -109,10 +109,10 @@ class Run:
             stages, served = Stages(self.plan, self.store, self.display, {}), self.left.served()
             stages.build()
             units = [unit for unit in self.plan.units if unit.subject.name in served]
-            stages.refer(units)
+            stages.asking.refer(units)
             about = serve_about.about(self.plan, self.store, served)
             with self.endpoint(self.plan.units, endpoint.Opening(host, key, about)) as url:
-                stages.attest(units, url, key)
+                stages.asking.attest(units, url, key)
                 hosted = {subject.name for subject in self.plan.subjects if subject.model.hosted}
                 for name in sorted({each.name for of, each in self.left.served().items() if of not in hosted}):
                     self.display.say(name)
