@@ -2,7 +2,7 @@
 
 import click
 
-from . import commands_findings, commands_judges, commands_run, commands_share
+from . import commands_cluster, commands_findings, commands_judges, commands_run, commands_share
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,6 +14,7 @@ def main() -> None:
 for _command in (
     commands_run.plan,
     commands_run.run,
+    commands_cluster.fetch,
     commands_share.status,
     commands_share.bundle,
     commands_share.export,

@@ -199,6 +199,15 @@ class Study(config.Study):
 
         return status.look(self.folder)
 
+    def fetch(self, cluster: str | Path) -> Path:
+        """Copy the run of the submitted study home from a cluster's head, by the cluster's file; gives its folder.
+
+        See `fetch.fetch`. Raises WarmthError if it is not there, cannot be reached, or other things stand here.
+        """
+        from . import fetch, head
+
+        return fetch.fetch(self.name, self.folder.parent, head.of(Path(cluster))).folder
+
     def bundle(self, out: str | Path, texts: "Texts" = "licensed", sensitive: bool = False) -> Path:
         """Write the run to a folder for a journal; see `bundle.write`. Raises WarmthError if that is something else."""
         from . import bundle
