@@ -7,6 +7,8 @@ VLLM_READY := .venv-vllm/.ready
 GPU := .venv-gpu/bin
 GPU_READY := .venv-gpu/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where this is set, as in many containers, every process that Ray starts compiles torch again: ten seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup setup-vllm setup-gpu image lab test test-slow check bench kills requirements
 

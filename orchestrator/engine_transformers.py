@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +24,9 @@ from .settings_subjects import FULL, Precision
 
 ADAPTERS_KEPT = 64
 """How many adapters' weights stay in memory; the least recently used leave first and are read again when wanted."""
+SWITCH_S = 0.0005
+"""How long one thread of this process may keep the interpreter from another. The decoding thread gives it away at every
+product of matrices, and would wait Python's 5 ms to have it back whenever requests are read or answered meanwhile."""
 
 
 @dataclass(eq=False)
@@ -54,6 +58,7 @@ class TransformersEngine:
         precision: Precision = FULL,
         max_length: int | None = None,
     ) -> None:
+        sys.setswitchinterval(SWITCH_S)
         self.base, self._adapters, self._device = base, adapters, device
         self._speller = Speller(AutoTokenizer.from_pretrained(base, trust_remote_code=False))
         model: PreTrainedModel = weights.load(base, precision, device).eval()
