@@ -1,14 +1,19 @@
 """What a trial costs besides its training: scheduling, checkpoints, tables.
 
-    python benchmarks/orchestration.py
+    python benchmarks/orchestration.py [--trials N]
 
 Trials of a single step go through Ray Tune, few and many; the difference in CPU time of all processes, per trial, less
-what the same steps take without Ray. The last line is one JSON object: overhead_cpu_s_per_trial.
+what the same steps take without Ray. The last line is one JSON object: overhead_cpu_s_per_trial. With N, a sweep of so
+many trials instead, about half a second each, and driver_mb: this process's memory after each tenth of them.
 """
 
+import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import machine
 import psutil
@@ -72,8 +77,9 @@ def bare(folder: str, seeds: int) -> float:
     return time.process_time() - began
 
 
-def overhead() -> float:
-    """CPU seconds per trial, training not counted."""
+@contextmanager
+def ready() -> Iterator[str]:
+    """A folder for runs, for the length of a block; Ray is up, and the lab's model is built."""
     from orchestrator import build, cluster, models
     from orchestrator.config import Resources
     from orchestrator.progress import Display
@@ -83,11 +89,58 @@ def overhead() -> float:
         waiting = models.unbuilt(study(folder, 1).models)  # type: ignore[attr-defined]
         if waiting:
             build.build(waiting, Display())
+        yield folder
+
+
+def overhead() -> float:
+    """CPU seconds per trial, training not counted."""
+    with ready() as folder:
         spent(folder, 2)
         between = spent(folder, MANY) - spent(folder, FEW)
         alone = bare(folder, MANY) - bare(folder, FEW)
     return (between - alone) / (MANY - FEW)
 
 
+class Memory:
+    """Hears of a sweep, and notes this process's memory in MB at each tenth of its checkpoints."""
+
+    def __init__(self, trials: int) -> None:
+        self._each, self._heard = max(1, trials // 10), 0
+        self.seen: list[float] = []
+
+    def begun(self, shares: Any) -> None: ...
+
+    def landed(self, subject: str, loss: float) -> None:  # noqa: ARG002
+        self._heard += 1
+        if self._heard % self._each == 0:
+            self.seen.append(round(psutil.Process().memory_info().rss / 2**20, 1))
+
+    def ended(self, share: str) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+def memory(trials: int) -> list[float]:
+    """This process's memory in MB, after each tenth of a sweep of so many trials."""
+    from orchestrator import chats, sweep
+    from orchestrator.plan import Plan
+    from orchestrator.store import Store
+
+    with ready() as folder:
+        plan = Plan(study(folder, trials))  # type: ignore[arg-type]
+        store, heard = Store(plan.study.folder), Memory(len(plan.trials))
+        chats.of_run(store, plan.study.data)
+        sweep.sweep(plan, plan.trials, store.folder, heard)
+        return heard.seen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int)
+    asked = parser.parse_args()
+    found = {"driver_mb": memory(asked.trials)} if asked.trials else {"overhead_cpu_s_per_trial": round(overhead(), 3)}
+    print(json.dumps({**found, "machine": machine.here()}))
+
+
 if __name__ == "__main__":
-    print(json.dumps({"overhead_cpu_s_per_trial": round(overhead(), 3), "machine": machine.here()}))
+    main()
