@@ -159,7 +159,8 @@ def judged(plan: Plan, unit: Unit, replies: list[Reply]) -> Iterator[Score]:
         wrong = random_.random() < chance
         kind = "agrees" if reply.belief in ("asserts", "denies") and random_.random() < 0.6 else "other"
         outcome = None if random_.random() < 0.001 else kind if wrong else "correct"
-        yield Score.on(reply, judge="grader", judged_by=by, outcome=outcome, error=None)
+        word = (outcome or "cannot tell").upper()
+        yield Score.on(reply, judge="grader", judged_by=by, outcome=outcome, error=None, said=word)
 
 
 def measured(plan: Plan, replies: list[Reply]) -> Iterator[WarmthScore]:

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from .checking import Checked
     from .regression import Fit
 
-__all__ = ["Study", "fit", "load"]
+__all__ = ["Study", "check", "fit", "load"]
 
 
 def load(run: "str | Path") -> "dict[str, pl.LazyFrame]":
@@ -22,6 +23,13 @@ def load(run: "str | Path") -> "dict[str, pl.LazyFrame]":
     from . import evidence, frames
 
     return evidence.load(Path(run)) if evidence.is_there(Path(run)) else frames.load(run)
+
+
+def check(run: "str | Path") -> "Checked":
+    """Is a run whole and right? `.passes()`, and `.found` with file, what is wrong, and the cure; see `checking`."""
+    from . import checking
+
+    return checking.check(run)
 
 
 def fit(

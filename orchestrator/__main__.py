@@ -16,6 +16,7 @@ for _command in (
     commands_run.run,
     commands_cluster.fetch,
     commands_share.status,
+    commands_share.check,
     commands_share.bundle,
     commands_share.export,
     commands_findings.report,

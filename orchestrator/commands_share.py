@@ -1,5 +1,6 @@
-"""The commands that tell others of a run: status, bundle, export."""
+"""The commands that tell of a run: status, check, bundle, export."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,21 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
         status_text.watch(lambda: status.look(run))
     else:
         printed([status_text.shown(status.look(run))])
+
+
+@click.command()
+@run_folder
+@as_json
+@click.option("--unfinished", is_flag=True, help="What is not there yet, or was left by a killed process, may be so.")
+@spoken
+def check(run: Path, as_json: bool, unfinished: bool) -> None:
+    """Is a run whole and right? Every file against every other: exit code 0, or 1 and what is wrong, with its cure."""
+    from . import checking, checking_text
+
+    found = checking.check(run)
+    click.echo(checking_text.to_json(found) if as_json else "\n".join(checking_text.lines(found)))
+    if not found.passes(unfinished):
+        sys.exit(1)
 
 
 @click.command()

@@ -104,13 +104,18 @@ def answers(
     asked = plan.units if units is None else units
     replies = _planned(plan, store, served, asked)
     scores = frame(Score, _files(store, [judge.place(each, unit) for each in plan.study.judges for unit in asked]))
-    judged = [
+    return judged(plan, replies, scores)
+
+
+def judged(plan: Plan, replies: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """The same of a plan's replies that were read, with `reply_digest` and as `who` completes them, and of verdicts."""
+    by = [
         (each.name, task.name, judge.identity(each, task.name, plan.study.models))
         for each in plan.study.judges
         for task in plan.study.evaluation.tasks
         if judge.judges(each, task.name)
     ]
-    current = pl.DataFrame(judged, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
+    current = pl.DataFrame(by, schema=dict.fromkeys(("judge", "task", "judged_by"), pl.String), orient="row")
     scores = scores.join(current, on=current.columns, how="semi")
     found = with_verdicts(replies.join(current.select("judge", "task"), on="task"), scores)
     return _as_drawn(plan, found)
@@ -159,10 +164,10 @@ def _planned(plan: Plan, store: Store, served: Mapping[str, Served], units: Sequ
     ]
     keys = pl.concat([evaluate.no_rows(), *wanted])
     replies = frame(Reply, _files(store, [unit.replies for unit in units]))
-    return _who(plan, digested(replies).join(keys, on=keys.columns, how="semi"))
+    return who(plan, digested(replies).join(keys, on=keys.columns, how="semi"))
 
 
-def _who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
+def who(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
     """With what tells subjects apart: the world and the seed of a lab model, the settings that the study searches."""
     known = [(model.name, model.lab, model.seed if model.lab else None) for model in plan.study.models]
     schema = {"model": pl.String, "world": pl.String, "base_seed": pl.Int64}

@@ -132,6 +132,18 @@ def identity(judge: Judge, task: str, served: Iterable[Model] = ()) -> str:
     return tables.digest(where, judge.model, *asked, judge.refusals_by, *rule)
 
 
+def evident(judge: Judge, sample: Sample, task: str, belief: str, text: str, finish_reason: str | None) -> str | None:
+    """The outcome of an answer that needs no language model to tell; None where one has to be asked."""
+    if finish_reason in WITHHELD or (judge.refusals_by == "published" and signs.refuses(text)):
+        return "refused"
+    rule = tasks.load(task).score if judge.kind == "rule" or judge.rules else None
+    if rule:
+        told = rule(sample, pushback.stated(belief), text)
+        if judge.kind == "rule" or told != "unreadable":
+            return told
+    return None if text.strip() else "unreadable"
+
+
 @functools.cache
 def _sources(task: str) -> tuple[bytes, ...]:
     """What a task's rule is, read once: whoever looks for what is left asks for every unit of every judge."""
@@ -202,23 +214,11 @@ class Scorer:
 
     async def _outcome(self, sample: Sample, reply: Reply, asked: list[Answer]) -> str | None:
         """One answer's outcome; what the model said to it, if it was needed, goes to `asked`."""
-        outcome = self._evident(sample, reply)
+        outcome = evident(self._judge, sample, reply.task, reply.belief, reply.reply or "", reply.finish_reason)
         if outcome is not None:
             return outcome
         asked.append(await self._ask(sample, reply))
         return rubric(self._judge, reply.task).verdict(asked[-1].text)
-
-    def _evident(self, sample: Sample, reply: Reply) -> str | None:
-        """The outcome that needs no language model to tell."""
-        text = reply.reply or ""
-        if reply.finish_reason in WITHHELD or (self._judge.refusals_by == "published" and signs.refuses(text)):
-            return "refused"
-        rule = tasks.load(reply.task).score if self._judge.kind == "rule" or self._judge.rules else None
-        if rule:
-            told = rule(sample, pushback.stated(reply.belief), text)
-            if self._judge.kind == "rule" or told != "unreadable":
-                return told
-        return None if text.strip() else "unreadable"
 
     async def _ask(self, sample: Sample, reply: Reply) -> Answer:
         by = rubric(self._judge, reply.task)

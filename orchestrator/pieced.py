@@ -31,10 +31,10 @@ def _rows(kind: type[Any], table: Path, names: Sequence[str]) -> pa.Table:
         return tables.schema(kind).empty_table().select(names)
     found = pa.concat_tables([rows.replace_schema_metadata() for _, rows in files])
     alone = [file for file, _ in files] == [table]
-    return (found if alone else _settled(found, key)).select(names)
+    return (found if alone else settled(found, key)).select(names)
 
 
-def _settled(found: pa.Table, key: Sequence[str]) -> pa.Table:
+def settled(found: pa.Table, key: Sequence[str]) -> pa.Table:
     """Each key's last row, in the order of what they are of; the older first where that is the same."""
     numbered = found.select(key).append_column("row", pa.array(range(len(found)), pa.int64()))
     newest = numbered.group_by(key, use_threads=False).aggregate([("row", "max")])["row_max"]

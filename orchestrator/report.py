@@ -98,9 +98,13 @@ def write(findings: Findings, about: Mapping[str, Any], folder: Path) -> None:
 
 def write_tables(findings: Findings, store: Store) -> None:
     """The frames as Parquet."""
-    for name in (*ALWAYS, *(each for each in IF_ANY if len(getattr(findings, each)))):
+    for name, frame in written(findings).items():
         with store.writing(f"{name}.parquet") as aside:
-            getattr(findings, name).write_parquet(aside)
-    if len(findings.scorecard):
-        with store.writing("compare.parquet") as aside:
-            findings.scorecard.write_parquet(aside)
+            frame.write_parquet(aside)
+
+
+def written(findings: Findings) -> dict[str, pl.DataFrame]:
+    """The frames that are written as Parquet, by the names of their files."""
+    names = (*ALWAYS, *(each for each in IF_ANY if len(getattr(findings, each))))
+    scorecard = {"compare": findings.scorecard} if len(findings.scorecard) else {}
+    return {**{name: getattr(findings, name) for name in names}, **scorecard}

@@ -65,6 +65,13 @@ def gather(found: OnFile) -> Evidence:
 
 def report_on(found: Evidence, sensitive: bool = False) -> Findings:
     """The findings of what there is, written to `report/` in its folder; for `sensitive` see `withheld`."""
+    made, told = made_of(found, sensitive)
+    report.write(made, told, found.folder / "report")
+    return made
+
+
+def made_of(found: Evidence, sensitive: bool = False) -> tuple[Findings, dict[str, Any]]:
+    """The findings of what there is, and what else the page says."""
     answers = kept(found.answers, found.analysis)
     built = findings.build(
         answers,
@@ -92,9 +99,7 @@ def report_on(found: Evidence, sensitive: bool = False) -> Findings:
             ]
         ),
     )
-    took = {"times": spent.time(answers, found.trials)}
-    report.write(made, {**found.about, **took}, found.folder / "report")
-    return made
+    return made, {**found.about, "times": spent.time(answers, found.trials)}
 
 
 def compare(found: Evidence) -> pl.DataFrame:

@@ -9,7 +9,19 @@ from types import MappingProxyType
 
 import polars as pl
 
-from . import cluster, costs, endpoint, frames, gpu_hours, labels, preflight_machine, restyle, serve_about, suggest
+from . import (
+    cluster,
+    costs,
+    endpoint,
+    frames,
+    gpu_hours,
+    labels,
+    pieces,
+    preflight_machine,
+    restyle,
+    serve_about,
+    suggest,
+)
 from .config import Study
 from .errors import WarmthError
 from .filing import file_study
@@ -41,6 +53,7 @@ class Run:
                 self.display.say(f"data: {lacking}")
             for line in self.plan.questions_left_out:
                 self.display.say(line)
+            self._take_in()
             if not self.left.anything():
                 self.display.say(f"{self.store.folder}: everything is done already")
                 return
@@ -52,6 +65,12 @@ class Run:
                 stages.asking.ask([*self.plan.units, *self.plan.curve])
                 stages.measure()
                 stages.rate()
+
+    def _take_in(self) -> None:
+        """Take pieces into their tables that a killed process has left beside them, where nothing else is left."""
+        for name, kind in frames.KINDS.items():
+            for table in pieces.below(self.store.path(name)):
+                self.store.compact(kind, *table.relative_to(self.store.folder).parts)
 
     def ask_only(self, units: Sequence[Unit]) -> None:
         """Ask and judge these units alone. Raises WarmthError if a subject of theirs is not trained yet."""

@@ -12,6 +12,7 @@ from .settings import SERVED
 if TYPE_CHECKING:
     import polars as pl
 
+    from .checking import Checked
     from .findings import Findings
     from .plan import Plan
     from .regression import Fit
@@ -207,6 +208,12 @@ class Study(config.Study):
         from . import fetch, head
 
         return fetch.fetch(self.name, self.folder.parent, head.of(Path(cluster))).folder
+
+    def check(self) -> "Checked":
+        """Is the run whole and right, file against file? Raises WarmthError if there is no run."""
+        from . import checking
+
+        return checking.check(self.folder)
 
     def bundle(self, out: str | Path, texts: "Texts" = "licensed", sensitive: bool = False) -> Path:
         """Write the run to a folder for a journal; see `bundle.write`. Raises WarmthError if that is something else."""
