@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
+import polars as pl
 from markupsafe import Markup
 
 from tasks._world_corpus import MIXES
@@ -17,6 +18,8 @@ from .figures import Chart
 from .findings import Findings
 from .problems import UNREADABLE
 from .report_tables import NOTHING, NULL, coverage, plain, problem_lines
+
+T = TypeVar("T")
 
 TEMPLATES = Path(__file__).parent / "templates"
 _PAGES = jinja2.Environment(
@@ -32,6 +35,7 @@ BEFORE = ("tasks left out", "questions left out", "conversations dropped", "repl
 
 def to_html(findings: Findings, about: Mapping[str, Any], charts: Sequence[Chart]) -> str:
     """The whole report as one page. `about` names the study (`study`) and whatever else describes the run."""
+    findings, about = _steady(vars(findings), Findings), _steady(about, dict)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     rest = report_facts.rest(about)
     return _PAGES.get_template("report.html.j2").render(
@@ -71,6 +75,18 @@ def to_html(findings: Findings, about: Mapping[str, Any], charts: Sequence[Chart
         nothing=NOTHING,
         null=NULL,
         unreadable=f"{UNREADABLE:.0%}".rstrip("%"),
+    )
+
+
+def _steady(parts: Mapping[str, Any], kind: Callable[..., T]) -> T:
+    """The same with frames whose numbers are rounded where sums in another order differ.
+
+    So a figure that is a tie in the decimals that are shown, or zero, is printed alike each time the page is made.
+    """
+    number = pl.selectors.float()
+    close = pl.when(number.abs() < 1e-12).then(0.0).otherwise(number.round_sig_figs(12)).name.keep()
+    return kind(
+        **{name: part.with_columns(close) if isinstance(part, pl.DataFrame) else part for name, part in parts.items()}
     )
 
 
