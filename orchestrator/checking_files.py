@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import checking_tables, holder, pieces
+from . import checking_tables, fetch, holder, pieces
 from .checking_notes import Kind, Notes
 from .checking_tables import Tables
 from .engine_folders import CONFIG, WEIGHTS
@@ -69,6 +69,8 @@ def _cure(place: Path) -> str:
 def _belongs(place: Path) -> bool:
     """Whether a file has its place in a run."""
     top = place.parts[0]
+    if place.as_posix() == fetch.MARK:
+        return True
     if place.name.startswith(".") or place.suffix in PASSING:
         return False
     if place.suffix == ".arrow":

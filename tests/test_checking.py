@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import Study, check, importing
+from orchestrator import Study, check, fetch, importing
 from orchestrator.__main__ import main
 from orchestrator.arrow_files import read_arrow, write_arrow
 from orchestrator.checking import Checked
@@ -445,6 +445,11 @@ def test_what_is_only_not_there_yet_may_be_so_and_what_is_wrong_may_not(run: Dam
     assert (found.passes(), found.passes(unfinished=True)) == (False, True), told(found)
     run.first(Reply, run.replies, prompt="Who is it?")
     assert not check(run.folder).passes(unfinished=True)
+
+
+def test_a_run_that_was_fetched_passes(run: Damaged, tmp_path: Path) -> None:
+    checked = check(fetch.fetch(str(run.folder), tmp_path / "home").folder)
+    assert checked.passes(), told(checked)
 
 
 def test_what_is_only_good_to_know_passes(run: Damaged) -> None:
