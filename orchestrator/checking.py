@@ -69,7 +69,9 @@ def _look(store: Store, notes: Notes) -> None:
         _planned(on_file, Replies(on_file.plan, store, notes, known, certificates, own), notes, known)
         checking_report.frozen(on_file.plan, store, notes)
     _others(store, on_file, notes, known)
-    if on_file and not any(each.kind == "wrong" and each.file.endswith(".arrow") for each in notes.found):
+    if any(each.kind == "wrong" and each.file.endswith(".arrow") for each in notes.found):
+        notes.add("noted", ("report",), "not compared with the tables, as some are wrong", "mend them and look again")
+    elif on_file:
         checking_report.look(on_file, notes)
 
 

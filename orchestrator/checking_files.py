@@ -30,6 +30,7 @@ LOOKS_SECRET = re.compile(
 """Keys of well-known makers by their looks, passwords in addresses, private keys."""
 
 AGAIN = "`warmth run` removes it"
+LEAKED = "take it out, and make a new key"
 
 
 def look(store: Store, notes: Notes, secrets: Sequence[str]) -> None:
@@ -59,6 +60,8 @@ def _look_at(store: Store, file: Path, notes: Notes, secrets: Sequence[str], at_
         notes.add(kind, file, "no file of a run", "delete it, or keep it elsewhere: nothing reads it here")
     elif file.suffix == ".json":
         _json(file, notes, secrets)
+    elif file.suffix in (".html", ".svg") and any(secret in file.read_text("utf-8", "replace") for secret in secrets):
+        notes.wrong(file, "holds what looks like a key or a password", LEAKED)
 
 
 def _cure(place: Path) -> str:
@@ -91,7 +94,7 @@ def _json(file: Path, notes: Notes, secrets: Sequence[str]) -> None:
         notes.wrong(file, f"not a whole JSON file ({error})", f"delete it and run again{_more(file)}")
         return
     if LOOKS_SECRET.search(text) or any(secret in text for secret in secrets):
-        notes.wrong(file, "holds what looks like a key or a password", "take it out, and make a new key")
+        notes.wrong(file, "holds what looks like a key or a password", LEAKED)
 
 
 def _more(file: Path) -> str:

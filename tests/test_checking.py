@@ -395,6 +395,13 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         "study.json",
         "looks like a key",
     ),
+    "a key on the page": (
+        lambda run: run.bytes(
+            ("report", "index.html"), lambda page: page.replace(b"<body>", b"<body>" + SECRET.encode())
+        ),
+        "report/index.html",
+        "looks like a key",
+    ),
     "a key in a table": (
         lambda run: run.first(Reply, run.replies, reply=f"It is {SECRET}."),
         "replies/",
