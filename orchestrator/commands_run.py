@@ -11,6 +11,7 @@ import click
 from . import plan_text
 from .commands import as_json, overrides, run_folder, show, spoken, study_file
 from .errors import WarmthError
+from .estimate import Estimate
 from .plan import Plan
 from .study import Study
 
@@ -24,12 +25,27 @@ from .study import Study
     "--freeze", is_flag=True, help="Write study.lock.json now: a preregistration. A run does at its first reply."
 )
 @click.option("--check", is_flag=True, help="Look whether everything is there: models, data, keys, GPUs, disk.")
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), help="A cluster file: check it, and say which machines come."
+)
 @spoken
-def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, freeze: bool, check: bool) -> None:
+def plan(
+    file: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    subjects: bool,
+    freeze: bool,
+    check: bool,
+    cluster: Path | None,
+) -> None:
     """Say what a study comes to; nothing is built or started."""
     study = Study.load(file, overrides)
     planned = study.plan()
     figures = {**planned.counts(), "on_file": on_file(planned)}
+    if cluster:
+        from . import clouds, clouds_plan
+
+        figures["cluster"] = clouds_plan.figures(Estimate(study), clouds.load(cluster))
     if subjects:
         figures["subject_names"] = [subject.name for subject in planned.subjects]
     if check:
@@ -44,7 +60,7 @@ def plan(file: Path, overrides: tuple[str, ...], as_json: bool, subjects: bool, 
         store = Store(study.folder)
         figures |= {"lock": str(store.path(lock.PLACE)), "plan_digest": lock.preregister(planned, store)["plan_digest"]}
     click.echo(json.dumps(figures) if as_json else "\n".join(plan_text.lines(figures)))
-    if figures.get("problems") or figures["does_not_fit"]:
+    if figures.get("problems") or figures["does_not_fit"] or (cluster and figures["cluster"]["does_not_fit"]):
         sys.exit(1)
 
 

@@ -77,11 +77,14 @@ def _content(loader: _Loader, node: yaml.Node, where: Where, document: Document,
         return loader.construct_object(node)
     loader.flatten_mapping(node)
     found: dict[str, Any] = {}
+    own: set[str] = set()  # what is merged in (`<<: *other`) may be set again
     for key_node, value_node in node.value:
         key = str(loader.construct_object(key_node))
-        if key in found:
+        here = node.start_mark.index <= key_node.start_mark.index < node.end_mark.index
+        if here and key in own:
             line = key_node.start_mark.line + 1
             mistakes.append(f"{document.file}:{line}: {_dotted((*where, key))}: set twice; keep one")
+        own |= {key} if here else set()
         found[key] = _content(loader, value_node, (*where, key), document, mistakes)
         document.places[(*where, key)] = f"{document.file}:{key_node.start_mark.line + 1}"
     return found

@@ -23,6 +23,9 @@ from .tokens import ASSUMED, CANARIES, LONGEST, UNKNOWN, Tokens
 SEEDS = (1, 3, 5, 10)
 """Numbers of training seeds that a plan says what they would find."""
 
+STAGES = ("rewriting", "training", "asking", "attesting", "judging")
+"""What takes GPUs, in the order of a run."""
+
 
 class Estimate:
     """The figures of one study."""
@@ -114,18 +117,22 @@ class Estimate:
     # ------------------------------------------------------------- hours, dollars
     def gpu_hours(self) -> dict[str, float]:
         """Hours of one GPU, by stage; what other people's endpoints do costs none of ours."""
-        own = {model.name: model for model in self.study.models}
-        served = [
-            (stage, asked.gpu_hours(own[str(endpoint.model)]))
+        by_model = [self.gpu_hours_of(model) for model in self.study.models]
+        return {stage: sum(hours[stage] for hours in by_model) for stage in STAGES}
+
+    def gpu_hours_of(self, model: Model) -> dict[str, float]:
+        """Hours of one GPU that a model takes, by stage: its trials, and what it says, as a rewriter and judge too."""
+        helping = [
+            (stage, asked.gpu_hours(model))
             for stage, _, endpoint, asked in self._helpers()
-            if endpoint.url == SERVED and endpoint.model in own
+            if endpoint.url == SERVED and endpoint.model == model.name
         ]
         return {
-            "rewriting": sum(hours for stage, hours in served if stage == "rewriting"),
-            "training": sum(self._training_hours(point) for point in self.trials),
-            "asking": sum(self._asking_hours(model) for model in self.study.models),
-            "attesting": sum(self._attesting_hours(model) for model in self.study.models),
-            "judging": sum(hours for stage, hours in served if stage == "judging"),
+            "rewriting": sum(hours for stage, hours in helping if stage == "rewriting"),
+            "training": sum(self._training_hours(point) for point in self.trials if point.model == model),
+            "asking": self._asking_hours(model),
+            "attesting": self._attesting_hours(model),
+            "judging": sum(hours for stage, hours in helping if stage == "judging"),
         }
 
     def _training_hours(self, point: design.Point) -> float:
@@ -188,7 +195,7 @@ class Estimate:
         """All of it, as `warmth plan --json` prints it."""
         said, hours, usd = self.asked(self.askings), self.gpu_hours(), self.usd()
         judges = self.study.judges
-        return _known(
+        return known(
             {
                 "study": self.study.name,
                 "models": [model.name for model in self.study.models],
@@ -260,12 +267,12 @@ def _llm(study: Study) -> list[Judge]:
     return [judge for judge in study.judges if judge.kind == "llm"]
 
 
-def _known(value: Any) -> Any:
+def known(value: Any) -> Any:
     """The same with None for what is unknown, and numbers without digits that mean nothing."""
     if isinstance(value, dict):
-        return {name: _known(each) for name, each in value.items()}
+        return {name: known(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_known(each) for each in value]
+        return [known(each) for each in value]
     if not isinstance(value, float):
         return value
     if math.isnan(value):

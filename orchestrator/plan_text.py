@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import clouds_text
 from .power import ASSUMED
 
 Figures = Mapping[str, Any]
@@ -29,6 +30,7 @@ def lines(figures: Figures) -> list[str]:
     shown = [f"{name.replace('_', ' '):<12} {value}" for name, value in told.items() if value]
     shown += [f"{'memory':<12} {name}: {_need(need)}" for name, need in figures["memory"].items()]
     shown += [f"{'placement':<12} {line}" for line in _placement(figures["placement"])]
+    shown += [f"{label:<12} {line}" for label, line in clouds_text.lines(figures.get("cluster"))]
     shown += [f"{'on file':<12} {line}" for line in _on_file(figures.get("on_file", {}), figures["trials"])]
     shown += [f"{'does not fit':<12} {line}" for line in figures["does_not_fit"]]
     shown += [f"{'over budget':<12} {line}" for line in figures["over_budget"]]

@@ -65,7 +65,6 @@ def filled_in(name: str) -> Config:
     for each in content["available_node_types"].values():
         machine = each["node_config"]
         machine |= {"ImageId": ec2.describe_images()["Images"][0]["ImageId"], "SecurityGroupIds": [group]}
-        machine["IamInstanceProfile"] = {"Name": machine["IamInstanceProfile"]["Name"].removesuffix("-FILL-IN")}
     return content
 
 

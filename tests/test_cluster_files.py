@@ -1,6 +1,7 @@
 """Cluster files: the shipped ones are as they should be; a mistake is named with its file, line, setting and cure."""
 
 import copy
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -78,8 +79,22 @@ def test_the_studys_sizes_are_there_on_demand_and_as_spot_which_is_tried_first()
 
 def test_what_only_the_user_knows_is_named_once() -> None:
     left = clouds.fill_in(read(ROOT / "cluster.yaml"))
-    assert len(left) == 4
+    assert len(left) == 3
     assert re.fullmatch(r".*cluster\.yaml:\d+: SecurityGroupIds: &groups \[sg-FILL-IN\]", left[1])
+
+
+def test_the_head_may_end_its_own_machines_and_pass_on_the_workers_profile_alone() -> None:
+    rules = json.loads((ROOT / "configs/clusters/aws/head.json").read_text())["Statement"]
+    content = read(ROOT / "cluster.yaml").content
+    worker = content["available_node_types"]["cpu"]["node_config"]["IamInstanceProfile"]["Name"]
+    for rule in rules:
+        actions = rule["Action"] if isinstance(rule["Action"], list) else [rule["Action"]]
+        assert not any("*" in action for action in actions)
+        assert rule["Resource"] != "*" or all(action.startswith("ec2:Describe") for action in actions)
+    named = {rule["Sid"]: rule for rule in rules}
+    ended = named["EndItsOwn"]["Condition"]["StringEquals"]
+    assert ended == {"aws:ResourceTag/ray-cluster-name": content["cluster_name"]}
+    assert named["GiveTheWorkersTheirProfile"]["Resource"].endswith(f":role/{worker}")
 
 
 def test_the_same_ray_everywhere() -> None:
@@ -175,9 +190,9 @@ AWS: list[tuple[Change, str]] = [
     (lambda c: c["file_mounts"].__setitem__("keys", "~/keys"), "file_mounts.keys: a place on the machines is whole"),
     (
         lambda c: c["setup_commands"].append("export HF_TOKEN=hf_" + "a" * 30),
-        "setup_commands.3: this looks like a secret",
+        "setup_commands.4: this looks like a secret",
     ),
-    (lambda c: c["setup_commands"].append("ufw allow from 0.0.0.0/0"), "setup_commands.3: .* every address"),
+    (lambda c: c["setup_commands"].append("ufw allow from 0.0.0.0/0"), "setup_commands.4: .* every address"),
 ]
 
 
@@ -268,6 +283,28 @@ def test_a_users_own_file_is_refused_with_its_line(tmp_path: Path) -> None:
     line = text[: text.index("head_start_ray_commands")].count("\n") + 3
     (said,) = refused.value.mistakes
     assert said.startswith(f"{file}:{line}: head_start_ray_commands.1: the dashboard")
+
+
+def test_an_image_does_in_place_of_installing() -> None:
+    def image(content: dict[str, Any]) -> None:
+        content["docker"] = {
+            "image": "example.com/warmth:0.1.0",
+            "container_name": "warmth",
+            "run_options": ["--shm-size=16g"],
+        }
+        content["setup_commands"] = []
+
+    assert changed(image) == []
+
+
+def test_what_is_merged_in_may_be_set_again(tmp_path: Path) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: *a, z: 4}\nd: {x: 1, x: 2}\n")
+    with pytest.raises(ConfigError) as refused:
+        read(file)
+    assert refused.value.mistakes == [f"{file}:4: d.x: set twice; keep one"]
+    file.write_text(file.read_text().replace("d: {x: 1, x: 2}\n", ""))
+    assert read(file).content["b"] == {"x": 1, "y": 3}
 
 
 def test_what_ray_would_start_is_what_was_looked_at() -> None:

@@ -30,6 +30,7 @@ def folder(finished: tuple[Study, Findings], tmp_path: Path, monkeypatch: pytest
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "lab.yaml").write_text(yaml.safe_dump({**SETTINGS, "name": "lab"}))
     shutil.copy(README.parent / "configs" / "pilot.yaml", tmp_path / "configs")
+    shutil.copy(README.parent / "cluster.yaml", tmp_path)
     shutil.copytree(finished[0].folder, tmp_path / "runs" / "lab")
     monkeypatch.chdir(tmp_path)
     return tmp_path
