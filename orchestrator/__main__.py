@@ -13,6 +13,7 @@ def main() -> None:
 
 for _command in (
     commands_run.plan,
+    commands_run.prefetch,
     commands_run.run,
     commands_cluster.fetch,
     commands_share.status,

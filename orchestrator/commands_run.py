@@ -77,6 +77,19 @@ def on_file(planned: Plan) -> dict[str, int]:
 @click.command()
 @study_file
 @overrides
+@spoken
+def prefetch(file: Path, overrides: tuple[str, ...]) -> None:
+    """Fetch what a study reads from the hub into its cache (HF_HOME): once for many machines, or for those offline."""
+    from . import prefetch
+
+    problems = prefetch.fetch(Study.load(file, overrides), click.echo)
+    if problems:
+        raise WarmthError("\n".join(problems))
+
+
+@click.command()
+@study_file
+@overrides
 @as_json
 @spoken
 def run(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 #
 # Label: validated only. bash reads it and our policy accepts it; no Slurm has run it.
 #
-#   HF_HOME=/scratch/$USER/huggingface hf download MODEL    # on a login node: compute nodes have no internet
+#   HF_HOME=/scratch/$USER/huggingface warmth prefetch configs/pilot.yaml    # on a login node, as compute nodes have no internet
 #   sbatch configs/clusters/slurm.sh configs/pilot.yaml     # from the project's folder, on a disk that all nodes see
 #
 # When its time is up, or a node is lost, Slurm starts it again, and the same command carries on from what is on file.
