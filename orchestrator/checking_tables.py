@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from . import pieced, pieces, tables
+from .arrow_files import SUM, added_up
 from .checking_notes import Notes, rows
 from .tables import (
     IDENTITY,
@@ -110,7 +111,20 @@ class Tables:
             self._notes.wrong(
                 file, "holds the value of an environment variable that is a key", "delete it, and make a new key"
             )
-        return found if self._is(kind, found, file) and self._once(kind, found, file) else None
+        if not self._is(kind, found, file):
+            return None
+        self._as_written(found, file)
+        self._once(kind, found, file)
+        return found
+
+    def _as_written(self, found: pa.Table, file: Path) -> None:
+        """Do its rows add up to what the file says? They are looked at all the same, so that it is said where not."""
+        told = {_read(name): _read(said) for name, said in (found.schema.metadata or {}).items()}
+        due = told.pop(SUM, None)
+        if due is None:
+            self._notes.add("noted", file, "does not say what its rows add up to", "another program wrote it")
+        elif due != added_up(found, told):
+            self._notes.wrong(file, "its rows are not those that were written: they add up to something else", AGAIN)
 
     def _is(self, kind: type[Any], found: pa.Table, file: Path) -> bool:
         wanted = tables.schema(kind)
@@ -123,15 +137,14 @@ class Tables:
             self._notes.wrong(file, f"nothing in columns that are never empty: {', '.join(empty)}", AGAIN)
         return not empty
 
-    def _once(self, kind: type[Any], found: pa.Table, file: Path) -> bool:
-        """Whether every key stands once. The rows are of use all the same, the first of each."""
+    def _once(self, kind: type[Any], found: pa.Table, file: Path) -> None:
+        """Does every key stand once? The rows are of use all the same."""
         key = ONCE.get(kind)
         if key and found.num_rows:
             keys = pl.DataFrame(pl.from_arrow(found.select(key)))
             if (twice := keys.filter(keys.is_duplicated()).unique(maintain_order=True)).height:
                 first = "/".join(map(str, twice.row(0)))
                 self._notes.wrong(file, f"keys that stand more than once: {rows(twice.height, first)}", AGAIN)
-        return True
 
 
 def kind_of(place: Path) -> type[Any] | None:
@@ -150,4 +163,9 @@ def _files(table: Path) -> list[Path]:
 
 def _says(part: pa.Table | None, what: str, otherwise: str) -> str:
     said = ((part.schema.metadata or {}) if part is not None else {}).get(what.encode())
-    return said.decode() if said else otherwise
+    return _read(said) if said else otherwise
+
+
+def _read(said: bytes) -> str:
+    """What a file says of itself, damaged or not."""
+    return said.decode("utf-8", "replace")

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from orchestrator import Study, check, fetch, importing
 from orchestrator.__main__ import main
-from orchestrator.arrow_files import read_arrow, write_arrow
+from orchestrator.arrow_files import added_up, read_arrow, write_arrow
 from orchestrator.checking import Checked
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
@@ -101,6 +102,16 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         ),
         r"replies/.*\.pieces/p\.arrow",
         "damaged",
+    ),
+    "a letter of a table": (
+        lambda run: run.text(run.replies, "stop"),
+        "replies/",
+        "add up to something else",
+    ),
+    "what a table says of itself": (
+        lambda run: run.bytes(run.replies, lambda content: content.replace(b"sha256", b"sha255")),
+        "replies/",
+        "does not say what its rows add up to",
     ),
     "piece that was not taken in": (
         lambda run: run.store.write_piece(run.store.read_rows(Reply, *run.replies)[:1], Reply, "p", *run.replies),
@@ -492,6 +503,18 @@ def test_a_run_whose_rows_were_imported_is_checked_too(tmp_path: Path) -> None:
     assert any("3 rows, where 4 were imported from rows.csv" in line for line in told(check(run.folder)))
     run.path("imported.json").write_text("[{}]")
     assert any("not a list of imported files" in line for line in told(check(run.folder)))
+
+
+def test_what_rows_add_up_to_hangs_on_them_and_on_nothing_else(run: Damaged) -> None:
+    for place in (("chats.arrow",), run.replies, run.scores, run.warmth):
+        table = read_arrow(run.store.path(*place))
+        due = added_up(table, {})
+        parts = [table.slice(0, 1), table.slice(1, 3), table.slice(4)]
+        assert added_up(pa.concat_tables(parts), {}) == added_up(table.take(list(range(len(table)))), {}) == due
+        assert (
+            len({due, added_up(table.slice(1), {}), added_up(table.slice(0, 0), {}), added_up(table, {"a": "b"})}) == 4
+        )
+        assert added_up(table.take([1, 0, *range(2, len(table))]), {}) != due
 
 
 def test_what_is_no_run_says_so(tmp_path: Path) -> None:
