@@ -23,6 +23,8 @@ from orchestrator.checking import Checked
 from orchestrator.errors import WarmthError
 from orchestrator.findings import Findings
 from orchestrator.imported import Who
+from orchestrator.progress import Display
+from orchestrator.run import Run
 from orchestrator.store import Store
 from orchestrator.tables import Chat, Reply, Score, WarmthScore
 
@@ -453,6 +455,14 @@ def test_harm_is_found_and_named(run: Damaged, harm: str) -> None:
     those = [each for each in found if re.search(file, each.file) and re.search(what, each.what)]
     assert those, told(check(run.folder))
     assert all(each.cure for each in found)
+
+
+def test_what_a_killed_process_left_goes_when_the_run_goes_on(run: Damaged) -> None:
+    for harm in ("piece that was not taken in", "half-written, aside", "left by a killed process"):
+        HARM[harm][0](run)
+    assert [each.kind for each in check(run.folder).found] == ["left over"] * 3
+    Run(Study.of(run.folder), Display()).finish()
+    assert told(check(run.folder)) == []
 
 
 def test_what_is_only_not_there_yet_may_be_so_and_what_is_wrong_may_not(run: Damaged) -> None:
