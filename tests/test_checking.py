@@ -127,7 +127,7 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
     ),
     "a column more": (
         lambda run: write_arrow(
-            pl.from_arrow(read_arrow(run.store.path(*run.scores))).with_columns(more=pl.lit(1)).to_arrow(),
+            (rows := read_arrow(run.store.path(*run.scores))).append_column("more", rows["outcome"]),
             run.store.path(*run.scores),
             {},
         ),
