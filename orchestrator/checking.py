@@ -92,6 +92,7 @@ def _planned(found: OnFile, replies: Replies, notes: Notes, known: Tables) -> No
     verdicts = Verdicts(found.plan, found.store, notes, known)
     measured = Measured(found.plan, found.store, notes, known, replies.own)
     planned = [frames.frame(tables.Reply, []).with_columns(reply_digest=pl.lit("")).clear()]
+    replies.questions()
     for unit in (*found.plan.units, *found.plan.curve):
         if said := replies.look(unit):
             measured.take(unit, said)

@@ -115,6 +115,17 @@ class Replies:
         kinds = {name: pl.Int64 if name in ("draw", "row_seed") else pl.String for name in (*ON, *FOLLOWS[:-1])}
         return every, pl.DataFrame({name: [getattr(each, name) for each in every] for name in kinds}, schema=kinds)
 
+    def questions(self) -> None:
+        """Does the run say which questions it asks, and are they the plan's?"""
+        for task, asked in self._plan.asked.items():
+            place = ("questions", f"{task}.json")
+            try:
+                due, told = [sample.id for sample in asked.samples], self._store.glance(*place)
+            except (WarmthError, ValueError):
+                continue  # they cannot be had here; or noted among the JSON files
+            if not isinstance(told, dict) or told.get("samples") != due:
+                self._notes.wrong(place, "does not name the questions that are asked", "`warmth run` writes it anew")
+
     def _as_planned(self, unit: Unit, asked: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
         """The rows that are what the plan asks; what is missing, and what else stands in their place, is noted."""
         file = self._store.path(*unit.replies)

@@ -42,9 +42,12 @@ def look(found: OnFile, notes: Notes) -> None:
     try:
         made, about = reporting.made_of(reporting.gather(found))
     except (WarmthError, OSError) as error:
-        notes.add(
-            "noted", ("report",), f"cannot be made again here, so it is not compared ({error})", "mend that first"
-        )
+        what = f"cannot be made again here, so it is not compared ({error})"
+        notes.add("noted", ("report",), what, "mend that first")
+        return
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        what = f"cannot be made again: a JSON file of the run is not what it should be ({error!r})"
+        notes.wrong(("report",), what, "delete that file (bases.json, ...) and run again")
         return
     kind: Kind = "missing" if any(each.kind == "missing" for each in notes.found) else "wrong"
     _frames(made, folder, notes, kind)

@@ -13,6 +13,9 @@ from .errors import WarmthError
 from .plan import Plan, Trial
 from .store import Store
 
+LEARNT = ("chats.", "rewrites/")
+"""How the files begin that hold what trials learn from; where one is damaged, nothing is said of what was learnt."""
+
 ANEW = "delete its folder in adapters/ and run again, which trains it anew"
 
 
@@ -41,6 +44,7 @@ def all_trials(plan: Plan, store: Store, notes: Notes) -> None:
         (each,) = (each for each in plan.study.personas if each.name == persona)
         return rewritten.sha256(rewritten.learnt(plan, store, each, dose))
 
+    sound = not any(each.kind == "wrong" and each.file.startswith(LEARNT) for each in notes.found)
     for trial in plan.trials:
         file = store.path("trials", trial.name, "trial.json")
         notes.counted["trials"] += 1
@@ -49,9 +53,13 @@ def all_trials(plan: Plan, store: Store, notes: Notes) -> None:
                 _unfinished(plan, store, trial, notes)
                 continue
             found = store.read_json("trials", trial.name, "trial.json")
-            for what in (*_otherwise(trial, found), *_checkpoints(store, trial, found)):
+            for what in (*_otherwise(plan, trial, found), *_checkpoints(store, trial, found)):
                 notes.wrong(file, what, "delete it and run again, which trains the trial anew")
-            if not trial.model.hosted and found["data_sha256"] != learnt(trial.persona.name, trial.settings.dose):
+            if (
+                sound
+                and not trial.model.hosted
+                and found["data_sha256"] != learnt(trial.persona.name, trial.settings.dose)
+            ):
                 what = "learnt from other conversations than chats.arrow and rewrites/ hold now"
                 notes.wrong(file, what, "put the old ones back, or run in another folder")
         except WarmthError as error:
@@ -70,14 +78,16 @@ def _unfinished(plan: Plan, store: Store, trial: Trial, notes: Notes) -> None:
         notes.missing(place, "not trained yet")
 
 
-def _otherwise(trial: Trial, found: Mapping[str, Any]) -> list[str]:
+def _otherwise(plan: Plan, trial: Trial, found: Mapping[str, Any]) -> list[str]:
     """In what a trial on file is another one than the trial that is planned under its name."""
     settings = type(trial.settings).model_validate(found["settings"])
+    persona = type(trial.persona).model_validate(found["persona"])
     told = {
         "name": (found["name"], trial.name),
         "model": (found["model"]["name"], trial.model.name),
         "model_identity": (found["model_identity"], models.identity(trial.model)),
-        "persona": (found["persona"]["name"], trial.persona.name),
+        "persona": (persona, trial.persona),
+        "data_digest": (found["data_digest"], plan.data_digest(trial.persona)),
         "seed": (found["seed"], trial.seed),
         "settings": (settings, trial.settings),
     }

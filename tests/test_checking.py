@@ -245,6 +245,16 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         "trial.json",
         "says settings .*learning_rate=1.0",
     ),
+    "another persona": (
+        lambda run: run.json(run.trial, lambda told: told["persona"].update(about="Curt.")),
+        "trial.json",
+        "says persona .*about='Curt.'",
+    ),
+    "another question": (
+        lambda run: run.json(("questions", "lab_facts.json"), lambda told: told["samples"].pop()),
+        "questions/lab_facts.json",
+        "does not name the questions",
+    ),
     "another digest of an adapter": (
         lambda run: run.json(run.trial, lambda told: told["checkpoints"][1].update(sha256="0" * 64)),
         "trial.json",
@@ -357,6 +367,11 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         lambda run: shutil.copy(run.folder / "report" / "rates.parquet", run.folder / "report" / "compare.parquet"),
         "report/compare.parquet",
         "does not have",
+    ),
+    "a file that the report is made of": (
+        lambda run: run.json(("bases.json",), lambda told: told["tiny"][0].pop("recall")),
+        "report",
+        "cannot be made again: .*recall",
     ),
     "no report": (lambda run: shutil.rmtree(run.folder / "report"), "report/index.html", "no report yet"),
     "a lock that was edited": (
