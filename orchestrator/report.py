@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from . import report_charts, report_headline, report_judges, report_page, report_pushback, report_warmth
+from . import report_headline, report_judges, report_page, report_pushback, report_warmth
 from .findings import Findings
 from .report_tables import NOTHING, NULL, Table, coverage, problem_lines
 from .store import Store
@@ -79,6 +79,8 @@ def to_json(findings: Findings) -> str:
 
 def to_html(findings: Findings, about: Mapping[str, Any]) -> str:
     """The whole report as one page; see `report_page`."""
+    from . import report_charts  # matplotlib comes with it, which whoever draws nothing need not wait for
+
     return report_page.to_html(findings, about, report_charts.charts(findings))
 
 
@@ -87,6 +89,8 @@ def write(findings: Findings, about: Mapping[str, Any], folder: Path) -> None:
 
     Raises WarmthError on a full disk.
     """
+    from . import report_charts
+
     store, drawn = Store(folder), report_charts.charts(findings)
     write_tables(findings, store)
     with store.writing("figures") as aside:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 import polars as pl
@@ -14,10 +14,12 @@ from tasks._world_corpus import MIXES
 
 from . import examples, report_cells, report_details, report_facts, report_headline, report_sentences, scorecard_text
 from . import report_replies as replies
-from .figures import Chart
 from .findings import Findings
 from .problems import UNREADABLE
 from .report_tables import NOTHING, NULL, coverage, plain, problem_lines
+
+if TYPE_CHECKING:
+    from .figures import Chart
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ BEFORE = ("tasks left out", "questions left out", "conversations dropped", "repl
 """What is told of things that were left out before anything was asked."""
 
 
-def to_html(findings: Findings, about: Mapping[str, Any], charts: Sequence[Chart]) -> str:
+def to_html(findings: Findings, about: Mapping[str, Any], charts: "Sequence[Chart]") -> str:
     """The whole report as one page. `about` names the study (`study`) and whatever else describes the run."""
     findings, about = _steady(vars(findings), Findings), _steady(about, dict)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -100,6 +102,6 @@ UNDRAWN = {
 """What is said of figures that cannot be drawn."""
 
 
-def _undrawn(charts: Sequence[Chart]) -> list[str]:
+def _undrawn(charts: "Sequence[Chart]") -> list[str]:
     drawn = {chart.name for chart in charts}
     return [words for name, words in UNDRAWN.items() if name not in drawn]
