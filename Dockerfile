@@ -1,4 +1,4 @@
-# The project and its locked environment, for KubeRay (configs/clusters/kuberay*.yaml) and for `docker:` in a cluster file.
+# The project and its locked environment, for KubeRay (configs/clusters/kuberay-cluster.yaml) and for `docker:` in a cluster file.
 # Label: validated only. Its steps are the Makefile's; there was no Docker to build it with.
 #
 #   make image IMAGE=registry.example.com/warmth

@@ -266,11 +266,11 @@ def test_a_mistake_in_a_manifest_is_named(change: Change, said: str) -> None:
 
 def test_a_job_with_a_cluster_of_its_own_is_held_to_the_same() -> None:
     def own(content: dict[str, Any]) -> None:
-        content["spec"].pop("clusterSelector")
-        content["spec"]["rayClusterSpec"] = read(ROOT / "configs/clusters/kuberay-cluster.yaml").content["spec"]
-        content["spec"]["rayClusterSpec"].pop("authOptions")
+        cluster = content.pop("spec")
+        cluster.pop("authOptions")
+        content |= {"kind": "RayJob", "spec": {"entrypoint": "warmth run study.yaml", "rayClusterSpec": cluster}}
 
-    (line,) = changed(own, "configs/clusters/kuberay-job.yaml")
+    (line,) = changed(own, "configs/clusters/kuberay-cluster.yaml")
     assert "spec.rayClusterSpec.authOptions.mode" in line
 
 

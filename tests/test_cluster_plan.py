@@ -117,11 +117,18 @@ def test_a_study_without_weights_of_ours_needs_no_gpu() -> None:
     assert "no GPU is needed; processors of cpu machines (m7i.4xlarge" in said(found)
 
 
-@pytest.mark.parametrize("name", ["on-premise", "kuberay-job"])
-def test_machines_that_are_there_have_no_price(name: str) -> None:
-    found = planned(study(), ROOT / "configs" / "clusters" / f"{name}.yaml")
-    assert "machines that are there already" in said(found)
-    assert "$" not in said(found)
+def test_machines_that_are_there_have_no_price(tmp_path: Path) -> None:
+    job = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": {"name": "a"},
+        "spec": {"clusterSelector": {"a": "b"}},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    for file in (ROOT / "configs" / "clusters" / "on-premise.yaml", tmp_path / "job.yaml"):
+        found = planned(study(), file)
+        assert "machines that are there already" in said(found)
+        assert "$" not in said(found)
 
 
 def test_pods_are_counted_and_not_priced() -> None:
