@@ -26,6 +26,9 @@ STUDY, IMPORTED = "study.json", "imported.json"
 ASIDE = ".writing-"
 """How the folders are called in which things are written before they move to their place."""
 
+SCRATCH = ".scratch-"
+"""How the folder beside a run is called for what libraries leave that nobody reads again: pickled, some of it."""
+
 CLAIMS, ASKERS = ".claims", ".askers"
 """Which tables somebody fills at present, and which processes ask a run on demand."""
 
@@ -124,6 +127,23 @@ class Store:
         except OSError as error:
             raise explain(error, self.folder) from error
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder that is no part of the run, beside it; gone afterwards. Raises WarmthError on a full disk."""
+        try:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True) as folder:
+                yield Path(folder)
+        except OSError as error:
+            raise explain(error, self._scratch) from error
+        finally:
+            with contextlib.suppress(OSError):  # another share has its own in it, or the disk is full
+                self._scratch.rmdir()
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder.parent / f"{SCRATCH}{self.folder.name}"
+
     def glance(self, *parts: str) -> Any | None:
         """What a JSON file that another process may take away says; None if it is not there."""
         try:
@@ -144,7 +164,7 @@ class Store:
         with filelock.FileLock(self.path(".sweeping")):
             if any(holder.of(file) for file in self.path(ASKERS).glob("*")):
                 return
-            for left in (*self.folder.glob(f"{ASIDE}*"), self.path(CLAIMS), self.path(ASKERS)):
+            for left in (*self.folder.glob(f"{ASIDE}*"), self.path(CLAIMS), self.path(ASKERS), self._scratch):
                 shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager

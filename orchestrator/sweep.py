@@ -70,7 +70,7 @@ def sweep(plan: Plan, waiting: Iterable[Trial], folder: Path, listener: Listener
         trials.forget_failure(store, trial.name)
     trainable = tune.with_parameters(_train, plan=plan, parts=parts, folder=folder, places=places)
     bundles = {name: places[part[0].model].bundle for name, part in parts.items()}
-    with store.aside() as scratch:
+    with store.scratch() as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, lambda config: bundles[config["share"]]),
             param_space={"share": tune.grid_search(list(parts))},

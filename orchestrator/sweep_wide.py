@@ -79,7 +79,7 @@ def _fit(store: Store, work: Callable[[], None], place: Place) -> None:
     from ray.tune.integration.ray_train import TuneReportCallback
     from torch.distributed import is_nccl_available
 
-    with store.aside() as scratch:
+    with store.scratch() as scratch:
         TorchTrainer(
             work,
             torch_config=TorchConfig(backend="nccl" if place.gpus and is_nccl_available() else "gloo"),

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import tables
 from orchestrator.errors import WarmthError
-from orchestrator.store import ASIDE, Store, explain
+from orchestrator.store import ASIDE, SCRATCH, Store, explain
 from orchestrator.tables import Chat, Score, Turn
 
 
@@ -86,6 +86,19 @@ def test_what_a_killed_process_left_is_swept_away(store: Store) -> None:
     with store.locked():
         assert store.names() == [".holder", ".lock", ".sweeping"]
     assert not left.parent.exists()
+
+
+def test_scratch_is_no_part_of_the_run_and_goes_with_the_block_or_with_the_next_lock(store: Store) -> None:
+    beside = store.folder.with_name(f"{SCRATCH}{store.folder.name}")
+    with store.scratch() as one, store.scratch() as other:
+        assert one != other
+        assert one.parent == other.parent == beside
+    assert not beside.exists()
+    killed = "import os\nfrom orchestrator.store import Store\nwith Store({!r}).scratch(): os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed.format(str(store.folder))], check=False)
+    assert beside.exists()
+    with store.locked():
+        assert not beside.exists()
 
 
 def test_who_asks_on_demand_keeps_what_is_half_written_while_a_run_begins(store: Store) -> None:

@@ -1,13 +1,16 @@
 """How trials are shared out over a cluster, before Ray Tune has them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mini import SETTINGS
+from trained import real
 
-from orchestrator import Study, placement, sizes
+from orchestrator import Study, placement, sizes, sweep
 from orchestrator.plan import Trial
 from orchestrator.settings_subjects import Model
+from orchestrator.store import Store
 
 
 def trials_of(models: int, seeds: int) -> list[Trial]:
@@ -80,3 +83,24 @@ def of(path: str, more: dict[str, Any] | None = None, **changes: Any) -> tuple[S
     models = [{"name": "m", "path": path, **(more or {})}]
     study = Study.model_validate({**SETTINGS, "models": models, "warmth": None, **changes})
     return study, study.models[0]
+
+
+class Looking(sweep.Nobody):
+    """Looks into the folder of runs whenever a checkpoint lands."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs, self.seen = runs, set[str]()
+
+    def landed(self, subject: str, loss: float) -> None:  # noqa: ARG002
+        self.seen |= {str(file.relative_to(self.runs)) for file in self.runs.rglob("*") if file.is_file()}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_what_tune_keeps_for_itself_lies_outside_the_run_and_is_gone_afterwards(tmp_path: Path) -> None:
+    plan = real(tmp_path, {})
+    looking, run = Looking(tmp_path), plan.study.folder.name
+    sweep.sweep(plan, plan.trials, Store(plan.study.folder).folder.absolute(), looking)
+    own = {file for file in looking.seen if "experiment_state" in file or file.endswith((".pkl", ".pickle"))}
+    assert own, "Tune keeps its state somewhere"
+    assert not [file for file in own if not file.startswith(f".scratch-{run}/")]
+    assert not (tmp_path / f".scratch-{run}").exists()
