@@ -15,6 +15,7 @@ for _command in (
     commands_run.plan,
     commands_run.prefetch,
     commands_run.run,
+    commands_cluster.submit,
     commands_cluster.fetch,
     commands_share.status,
     commands_share.check,

@@ -18,6 +18,9 @@ study_file = click.argument("file", type=click.Path(path_type=Path))
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 run_folder = click.argument("run", type=click.Path(path_type=Path))
 as_json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON document on standard output.")
+cluster_file = click.option(
+    "--cluster", "cluster", type=click.Path(path_type=Path), help="The cluster's file, as `ray up` takes it."
+)
 
 sensitive = click.option(
     "--sensitive", is_flag=True, help="Show what is said to tasks marked sensitive, too (AdvBench, Disinfo)."

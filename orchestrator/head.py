@@ -29,6 +29,8 @@ class Head:
     key: str | None = None
     proxy: str | None = None
     dashboard: int = 8265
+    store: int = 6379
+    "Ports on its loopback: of the job server, and of Ray's global control store."
     container: str | None = None
     "The docker container that Ray runs in, if it does."
 
@@ -82,7 +84,8 @@ def of(file: Path) -> Head:
             user=auth.get("ssh_user"),
             key=str(Path(key).expanduser()) if key else None,
             proxy=auth.get("ssh_proxy_command"),
-            dashboard=_dashboard(said.get("head_start_ray_commands") or []),
+            dashboard=_port(said, "dashboard-port", 8265),
+            store=_port(said, "port", 6379),
             container=docker.get("container_name") if docker.get("image") or docker.get("head_image") else None,
         )
     except (KeyError, AttributeError, TypeError) as error:
@@ -101,9 +104,9 @@ def _read(file: Path) -> dict[str, Any]:
     return said
 
 
-def _dashboard(commands: list[str]) -> int:
-    found = re.search(r"--dashboard-port[= ](\d+)", "\n".join(commands))
-    return int(found[1]) if found else 8265
+def _port(said: dict[str, Any], option: str, otherwise: int) -> int:
+    found = re.search(rf"--{option}[= ](\d+)", "\n".join(said.get("head_start_ray_commands") or []))
+    return int(found[1]) if found else otherwise
 
 
 def _ip(file: Path, provider: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The Python API: a study that can be planned, run, asked on demand and reported."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .regression import Fit
     from .sharing import Texts
     from .status import Status
+    from .submit import Submitted
 
 
 class Study(config.Study):
@@ -199,6 +200,27 @@ class Study(config.Study):
         from . import status
 
         return status.look(self.folder)
+
+    def submit(
+        self,
+        cluster: str | Path | None = None,
+        address: str | None = None,
+        *,
+        detach: bool = False,
+        along: Sequence[str | Path] = (),
+        say: Callable[[str], None] = print,
+    ) -> "Submitted":
+        """Run it on a cluster: by the file that `ray up` takes, or at its job server's `address`.
+
+        Follows the job, giving each line to `say`, until it ends, or comes back at once (`detach`). A job of it that
+        runs there already is followed; one that ended is gone on with. `along` are files and folders below the working
+        folder that go too, besides those that the study names. Raises WarmthError where the cluster is not as it has
+        to be.
+        """
+        from . import head, submit
+
+        to = head.of(Path(cluster)) if cluster else None
+        return submit.submit(self, to, address, [Path(path) for path in along], detach, say)
 
     def fetch(self, cluster: str | Path) -> Path:
         """Copy the run of the submitted study home from a cluster's head, by the cluster's file; gives its folder.

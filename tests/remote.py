@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def cluster_file(folder: Path, dashboard: int = 8265) -> Iterator[Path]:
+def cluster_file(folder: Path, dashboard: int = 8265, store: int = 6379) -> Iterator[Path]:
     """A server, and the file of an on-premise cluster whose head is this machine, with a home of its own (`home`)."""
     for name in ("host", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -55,13 +55,15 @@ def cluster_file(folder: Path, dashboard: int = 8265) -> Iterator[Path]:
     server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
     try:
         _until_up(port)
-        yield _file(folder, f"{sys.executable} {folder / 'relay.py'} {port}", dashboard)
+        yield _file(
+            folder, f"{sys.executable} {folder / 'relay.py'} {port}", f"--port={store} --dashboard-port={dashboard}"
+        )
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _file(folder: Path, way: str, dashboard: int) -> Path:
+def _file(folder: Path, way: str, ports: str) -> Path:
     said = {
         "cluster_name": folder.name,
         "provider": {"type": "local", "head_ip": "127.0.0.1", "worker_ips": []},
@@ -70,7 +72,7 @@ def _file(folder: Path, way: str, dashboard: int) -> Path:
             "ssh_private_key": str(folder / "key"),
             "ssh_proxy_command": way,
         },
-        "head_start_ray_commands": [f"ray start --head --dashboard-port={dashboard}"],
+        "head_start_ray_commands": [f"ray start --head {ports}"],
     }
     (folder / "cluster.yaml").write_text(yaml.safe_dump(said))
     return folder / "cluster.yaml"

@@ -217,7 +217,11 @@ def test_a_fetched_run_reports_as_it_did_there(finished: tuple[Study, Findings],
 def test_the_commands_in_the_readme_bring_a_run(
     there: Path, cluster: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = re.findall(r"^    (warmth fetch .*?)(?:  #.*)?$", (root / "README.md").read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^    (warmth fetch (?:lab|/mnt/shared/runs/lab) .*?)(?:  #.*)?$",
+        (root / "README.md").read_text(),
+        re.MULTILINE,
+    )
     assert len(lines) == 2
     made(cluster.parent / "home" / "warmth" / "runs" / "lab", FILES)
     monkeypatch.chdir(tmp_path)
