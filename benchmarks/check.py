@@ -1,8 +1,8 @@
 """How long `warmth check` takes on a big run: half a million replies with a judge's verdicts, and their report.
 
-python benchmarks/check.py [FOLDER]      prints what was found, and at the end one line of JSON: `seconds` (limit: 30)
-and `peak_gb`. The run is made up as benchmarks/report.py does it, and reported. It is kept in FOLDER if one is given,
-and used again if it is there. Then a word of one reply is changed, which has to be found in as little time.
+python benchmarks/check.py [FOLDER]      prints what was found, and at the end one line of JSON: `seconds` (limit: 30),
+`cpu_seconds` of the same and `peak_gb`. The run is made up as benchmarks/report.py does it, and reported. It is kept in
+FOLDER if one is given, and used again if it is there. Then a letter of one reply is changed, which has to be found.
 """
 
 import json
@@ -33,13 +33,17 @@ def main() -> int:
             report.fill(made)
         if not (made.folder / "report" / "index.html").exists():
             command("report", made)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         whole, seconds, counted = checked(made)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
         changed = change(made)
         harmed, seconds_harmed, _ = checked(made)
         Store(made.folder).write_rows(*changed)
         figures = {
             "seconds": round(seconds, 1),
             "seconds_harmed": round(seconds_harmed, 1),
+            "cpu_seconds": round(cpu, 1),
             "passes": whole,
             "found": not harmed,
             "replies": counted["replies"],
@@ -67,11 +71,11 @@ def checked(made: Study) -> tuple[bool, float, dict[str, int]]:
 
 
 def change(made: Study) -> tuple[list[Reply], type[Reply], str, str, str]:
-    """Change a word of the last reply; gives what stood there, to be written back."""
+    """Change a letter of a reply; gives what stood there, to be written back."""
     place, store = made.plan().units[-1].replies, Store(made.folder)
     rows: list[Reply] = store.read_rows(Reply, *place)
     file = store.path(*place)
-    file.write_bytes(file.read_bytes().replace(b" remember ", b" dismember ", 1))
+    file.write_bytes(file.read_bytes().replace(b" remember ", b" remamber ", 1))
     return (rows, Reply, *place)
 
 

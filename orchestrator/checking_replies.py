@@ -161,18 +161,21 @@ class Replies:
         told = (subject.name, unit.task, subject.model.name, subject.persona.name, trial and trial.name)
         numbers = (subject.epoch, trial and trial.seed, subject.dose)
         due = dict(zip(WHO, (*told, *numbers, as_served.name if trial else None), strict=True))
-        for name, value in due.items():
-            other = found.filter(pl.col(name).ne_missing(pl.lit(value, found.schema[name])))
-            self._wrong(unit, other, f"{name} {other[name][0]}, where it is {value}" if other.height else "", AGAIN)
+        odd = {name: pl.col(name).ne_missing(pl.lit(value, found.schema[name])) for name, value in due.items()}
+        for name, other in _those(found, odd).items():
+            self._wrong(unit, other, f"{name} {other[name][0]}, where it is {due[name]}", AGAIN)
 
     def _said(self, unit: Unit, found: pl.DataFrame) -> None:
         """Does every row either say something or why not, in numbers that can be?"""
-        silent = pl.col("reply").is_null() == pl.col("error").is_null()
-        self._wrong(unit, found.filter(silent), "neither a reply nor an error, or both", AGAIN)
-        halved = pl.col("pushback").is_not_null() & pl.col("error").is_null() & pl.col("first_reply").is_null()
-        self._wrong(unit, found.filter(halved), "a second answer without a first", AGAIN)
-        odd = pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in NUMBERS)
-        self._wrong(unit, found.filter(odd | ~pl.col("seconds").is_finite()), "numbers that cannot be", AGAIN)
+        number = pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in NUMBERS)
+        first = pl.col("pushback").is_not_null() & pl.col("error").is_null() & pl.col("first_reply").is_null()
+        odd = {
+            "neither a reply nor an error, or both": pl.col("reply").is_null() == pl.col("error").is_null(),
+            "a second answer without a first": first,
+            "numbers that cannot be": number | ~pl.col("seconds").is_finite(),
+        }
+        for what, those in _those(found, odd).items():
+            self._wrong(unit, those, what, AGAIN)
 
     def _certified(self, unit: Unit, found: pl.DataFrame, as_served: Served) -> None:
         """Does every row name a certificate that is there, whole, of this subject, and did not fail?"""
@@ -201,3 +204,9 @@ class Replies:
         if those.height:
             told = f"{rows(those.height, '/'.join(map(str, those.select(ON).row(0))))}: {what}"
             self._notes.wrong(self._store.path(*unit.replies), told, cure)
+
+
+def _those(found: pl.DataFrame, odd: Mapping[str, pl.Expr]) -> dict[str, pl.DataFrame]:
+    """The rows that each condition holds for, where there are any; usually there are none, and one look tells."""
+    there = found.select(holds.any().alias(what) for what, holds in odd.items()).row(0, named=True)
+    return {what: found.filter(holds) for what, holds in odd.items() if there[what]}
