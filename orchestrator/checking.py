@@ -60,12 +60,12 @@ def _look(store: Store, notes: Notes) -> None:
     known = Tables(store.folder, notes, secrets)
     checking_files.look(store, notes, secrets)
     checking_files.rest(store, known)
-    checking_weights.adapters(store, notes)
+    sums = checking_weights.adapters(store, notes)
     checking_weights.references(store, notes)
     certificates = checking_weights.certificates(store, notes)
     if on_file and on_file.plan:
         own = [model.name for model in config.of_run(store.folder).models]
-        checking_weights.all_trials(on_file.plan, store, notes)
+        checking_weights.all_trials(on_file.plan, store, notes, sums)
         _planned(on_file, Replies(on_file.plan, store, notes, known, certificates, own), notes, known)
         checking_report.frozen(on_file.plan, store, notes)
     _others(store, on_file, notes, known)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from . import lock, report, report_page, reporting, withheld
+from . import config, lock, report, report_page, reporting, withheld
 from .checking_notes import Kind, Notes
 from .config import Study
 from .errors import WarmthError
@@ -113,10 +113,11 @@ def frozen(plan: Plan, store: Store, notes: Notes) -> None:
     if not store.has(lock.PLACE):
         return
     try:
-        for line in lock.deviations(plan, plan.study.analysis, store):
+        later = lock.deviations(plan, plan.study.analysis, store)
+        for line in later:
             notes.add("noted", (lock.PLACE,), f"later than the lock: {line}", "the report says that it is exploratory")
         told = store.read_json(lock.PLACE)
-        changed = list(_edited(told))
+        changed = [*_edited(told), *(() if later else _primary(told, config.of_run(store.folder)))]
     except WarmthError as error:
         notes.raised((lock.PLACE,), error)
         return
@@ -134,3 +135,9 @@ def _edited(told: dict[str, Any]) -> Iterator[str]:
     subjects = sorted(subject.name for subject in Plan(study).subjects)
     if told["plan_digest"] != digest(json.dumps(told["settings"], sort_keys=True), subjects, length=64):
         yield "its plan_digest is not that of its settings: one of them was changed after it was frozen"
+
+
+def _primary(told: dict[str, Any], study: Study) -> Iterator[str]:
+    """Whether the primary contrast of a lock that nothing deviates from is the one that the study comes to."""
+    if told["primary"] != lock.primary(study).model_dump(mode="json"):
+        yield "its primary contrast is not the one that the study comes to"

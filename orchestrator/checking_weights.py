@@ -19,8 +19,9 @@ LEARNT = ("chats.", "rewrites/")
 ANEW = "delete its folder in adapters/ and run again, which trains it anew"
 
 
-def adapters(store: Store, notes: Notes) -> None:
-    """Is every adapter the one that its name says, by the SHA-256 of its bytes?"""
+def adapters(store: Store, notes: Notes) -> dict[str, str]:
+    """Is every adapter the one that its name says, by the SHA-256 of its bytes? Gives that, by the name."""
+    sums: dict[str, str] = {}
     for name in store.names("adapters"):
         folder, known = store.path("adapters", name), engine_folders.NAME.fullmatch(name)
         notes.counted["adapters"] += 1
@@ -34,10 +35,15 @@ def adapters(store: Store, notes: Notes) -> None:
             continue
         if not found.startswith(known[1]):
             notes.wrong(folder, f"holds other bytes than its name says: their SHA-256 begins {found[:12]}", ANEW)
+        sums[name] = found
+    return sums
 
 
-def all_trials(plan: Plan, store: Store, notes: Notes) -> None:
-    """Is every planned trial on file, as it is planned, with its adapters, and learnt from the conversations here?"""
+def all_trials(plan: Plan, store: Store, notes: Notes, sums: Mapping[str, str]) -> None:
+    """Is every planned trial on file, as it is planned, with its adapters, and learnt from the conversations here?
+
+    `sums` are the adapters' own digests.
+    """
 
     @cache
     def learnt(persona: str, dose: int) -> str:
@@ -53,7 +59,7 @@ def all_trials(plan: Plan, store: Store, notes: Notes) -> None:
                 _unfinished(plan, store, trial, notes)
                 continue
             found = store.read_json("trials", trial.name, "trial.json")
-            for what in (*_otherwise(plan, trial, found), *_checkpoints(store, trial, found)):
+            for what in (*_otherwise(plan, trial, found), *_checkpoints(store, trial, found, sums)):
                 notes.wrong(file, what, "delete it and run again, which trains the trial anew")
             if (
                 sound
@@ -98,17 +104,23 @@ def _otherwise(plan: Plan, trial: Trial, found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _checkpoints(store: Store, trial: Trial, found: Mapping[str, Any]) -> list[str]:
+def _checkpoints(store: Store, trial: Trial, found: Mapping[str, Any], sums: Mapping[str, str]) -> list[str]:
     """What is not right about the checkpoints that a trial on file names."""
     there = {float(kept["epoch"]): kept for kept in found["checkpoints"]}
     lacking = [f"{epoch:g}" for epoch in trial.checkpoints if epoch not in there]
     lines = [f"no checkpoint at epoch {', '.join(lacking)}"] if lacking else []
     for epoch, kept in () if trial.model.hosted else there.items():
-        if kept["adapter"] != engine_folders.named(trial.subject(epoch), kept["sha256"]):
+        own = engine_folders.named(trial.subject(epoch), kept["sha256"])
+        if kept["adapter"] != own or (own in sums and not _is(sums[own], kept["sha256"])):
             lines.append(f"names the adapter {kept['adapter']} at epoch {epoch:g}, and another digest of it")
         elif not trials.whole(store, kept):
             lines.append(f"the adapter {kept['adapter']} is gone from adapters/")
     return lines
+
+
+def _is(found: str, told: str) -> bool:
+    """Whether a digest is the one that is told; bytes that are not those of their name are noted already."""
+    return found == told or found[:12] != told[:12]
 
 
 # ------------------------------------------------------------------ attestation

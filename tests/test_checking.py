@@ -260,6 +260,14 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         "trial.json",
         "another digest",
     ),
+    "the end of an adapter's digest": (
+        lambda run: run.json(
+            run.trial,
+            lambda told: told["checkpoints"][1].update(sha256=f"{told['checkpoints'][1]['sha256'][:12]}{'0' * 52}"),
+        ),
+        "trial.json",
+        "another digest",
+    ),
     "a trial gone": (lambda run: run.store.path(*run.trial).unlink(), "trials/", "not trained yet"),
     "other conversations": (
         lambda run: run.rows(Chat, ("chats.arrow",), lambda rows: rows[::-1]),
@@ -378,6 +386,11 @@ HARM: dict[str, tuple[Callable[[Damaged], object], str, str]] = {
         lambda run: run.json(("study.lock.json",), lambda told: told["settings"]["evaluation"].update(samples=2)),
         "study.lock.json",
         "its plan_digest is not that of its settings",
+    ),
+    "a lock's primary contrast": (
+        lambda run: run.json(("study.lock.json",), lambda told: told["primary"].update(belief="asserts")),
+        "study.lock.json",
+        "its primary contrast is not",
     ),
     "a study that was edited": (
         lambda run: run.json(("study.json",), lambda told: told["evaluation"].update(max_tokens=7)),
