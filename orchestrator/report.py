@@ -101,10 +101,13 @@ def write(findings: Findings, about: Mapping[str, Any], folder: Path) -> None:
 
 
 def write_tables(findings: Findings, store: Store) -> None:
-    """The frames as Parquet."""
-    for name, frame in written(findings).items():
+    """The frames as Parquet; those of an earlier report that this one does not have are removed."""
+    frames = written(findings)
+    for name, frame in frames.items():
         with store.writing(f"{name}.parquet") as aside:
             frame.write_parquet(aside)
+    for name in {*IF_ANY, "compare"} - frames.keys():
+        store.path(f"{name}.parquet").unlink(missing_ok=True)
 
 
 def written(findings: Findings) -> dict[str, pl.DataFrame]:

@@ -374,3 +374,12 @@ def test_the_rule_picks_epoch_2_from_the_published_curves():
     rule = plateaus(curves, ["original", "warm"], Warmth(scorer="gpt2").plateau)
     assert rule["epoch"].to_list() == [2.0]
     assert rule["n_models"].to_list() == [5]
+
+
+def test_a_table_of_an_earlier_report_does_not_stand_beside_a_later_one(found, tmp_path):
+    for name in ("calibration", "mine"):
+        (tmp_path / f"{name}.parquet").write_bytes(b"old")
+    report.write_tables(found, Store(tmp_path))
+    assert not (tmp_path / "calibration.parquet").exists()
+    assert (tmp_path / "mine.parquet").exists()
+    assert (tmp_path / "effects.parquet").exists()
