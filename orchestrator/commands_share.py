@@ -1,29 +1,59 @@
 """The commands that tell of a run: status, check, bundle, export."""
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import as_json, printed, run_folder, sensitive, spoken
+from .commands import as_json, cluster_file, printed, run_folder, sensitive, spoken
+from .errors import WarmthError
+
+if TYPE_CHECKING:
+    from .head import Head
 
 
 @click.command()
-@run_folder
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@cluster_file
 @as_json
 @click.option("--watch", is_flag=True, help="Show it again every second, until no process works on the run any more.")
 @spoken
-def status(run: Path, as_json: bool, watch: bool) -> None:
-    """How far a run is: every trial and evaluation, while it goes on elsewhere or after it was stopped."""
+def status(run: Path | None, cluster: Path | None, as_json: bool, watch: bool) -> None:
+    """How far a run is: every trial and evaluation, while it goes on elsewhere or after it was stopped.
+
+    On a cluster (RAY_ADDRESS), or with one's file, its machines, their use and what waits for room too; then without a
+    RUN as well.
+    """
+    from . import head, status, status_text
+
+    there = head.of(cluster) if cluster else None
+    if run is None:
+        _of_cluster(there, as_json)
+        return
+    if as_json:
+        click.echo(status_text.to_json(status.look(run, there)))
+    elif watch:
+        status_text.watch(lambda: status.look(run, there))
+    else:
+        printed([status_text.shown(status.look(run, there))])
+
+
+def _of_cluster(there: "Head | None", as_json: bool) -> None:
+    """A cluster's state alone. Raises WarmthError if there is none, or nothing is known of it."""
     from . import status, status_text
 
+    state = status.cluster(there)
+    if state is None:
+        raise click.UsageError("name a run's folder, or a cluster: --cluster FILE, or RAY_ADDRESS in the environment")
+    if state.error:
+        raise WarmthError(state.error)
     if as_json:
-        click.echo(status_text.to_json(status.look(run)))
-    elif watch:
-        status_text.watch(lambda: status.look(run))
+        click.echo(json.dumps(asdict(state)))
     else:
-        printed([status_text.shown(status.look(run))])
+        printed([status_text.cluster(state)])
 
 
 @click.command()

@@ -1,12 +1,18 @@
-"""How far a run is, by its files alone: while another process works on it, or after it was stopped. No Ray, no lock."""
+"""How far a run is, by its files alone: while another process works on it, or after it was stopped. No lock.
 
+Ray is asked about the cluster, where one is joined or named, and about nothing else.
+"""
+
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import config, costs, gpu_hours, holder, rewritten, trials
+from . import cluster_state, config, costs, gpu_hours, holder, rewritten, trials
+from .cluster_state import ClusterState
+from .head import Head
 from .holder import Holder
 from .plan import Plan, Trial
 from .progress import PLACE
@@ -76,6 +82,8 @@ class Status:
     "Hours of one GPU that were held so far, by stage."
     budget_gpu_hours: float | None = None
     reported: bool = False
+    cluster: ClusterState | None = None
+    "The cluster that this process has joined, or was asked about; None if there is none."
 
     @property
     def seconds_left(self) -> float | None:
@@ -95,8 +103,11 @@ class Status:
         return (sum((trial.steps or 0) - (trial.step or 0) for trial in here) + waiting * steps) / pace
 
 
-def look(folder: str | Path) -> Status:
-    """How far the run in a folder is, planned, imported or both. Raises WarmthError if it is no run."""
+def look(folder: str | Path, head: Head | None = None) -> Status:
+    """How far the run in a folder is, planned, imported or both; and the state of the cluster there is.
+
+    That is the one of a `head`, or the one that RAY_ADDRESS names. Raises WarmthError if it is no run.
+    """
     store = Store(folder)
     store.check_run()
     plan = Plan(config.of_run(store.folder)) if store.has(STUDY) else None
@@ -114,7 +125,14 @@ def look(folder: str | Path) -> Status:
         gpu_hours=gpu_hours.spent(store),
         budget_gpu_hours=gpu_hours.cap(plan.study) if plan else None,
         reported=store.has("report", "index.html"),
+        cluster=cluster(head),
     )
+
+
+def cluster(head: Head | None) -> ClusterState | None:
+    """The state of the cluster of a head, or of the one that RAY_ADDRESS names; None if there is none."""
+    address = os.environ.get("RAY_ADDRESS")
+    return cluster_state.look(address, head) if address or head else None
 
 
 def _rewritten(plan: Plan, store: Store) -> tuple[int, int]:

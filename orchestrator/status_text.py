@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import status
+from .cluster_state import COUNTED, ClusterState
 from .status import Status, TrialState
 from .status_units import UnitState
 
@@ -36,12 +37,36 @@ def shown(found: Status, all_of_it: bool = True) -> RenderableType:
     parts: list[RenderableType] = [Text(line) for line in (*_about(found), *_rest(found))]
     trials = [each for each in found.trials if all_of_it or each.state != "trained"]
     units = [each for each in found.units if all_of_it or not each.done]
+    if found.cluster:
+        parts.append(cluster(found.cluster))
     if found.trials:
         parts.append(Text(f"\n{_trials_in_short(found)}", style="bold"))
         parts += [_trials(trials)] if trials else []
     parts.append(Text(f"\n{_units_in_short(found)}", style="bold"))
     parts += [_units(units)] if units else []
     return Group(*parts)
+
+
+def cluster(state: ClusterState) -> RenderableType:
+    """A cluster: what is used of it, its machines, and what waits for room."""
+    if state.error:
+        return Text(f"\nCluster: {state.error}")
+    used = ", ".join(f"{used:g} of {there:g} {name}s" for name in COUNTED for used, there in [state.sum(name)])
+    heads = (("node", "left"), ("address", "left"), ("state", "left"), *((f"{name}s", "right") for name in COUNTED))
+    table = _table(*heads)
+    for each in state.nodes:
+        name = each.kind if each.count == 1 else f"{each.count} x {each.kind}"
+        room = (f"{each.used.get(of, 0):g}/{each.total[of]:g}" if of in each.total else "" for of in COUNTED)
+        table.add_row(name, each.address, each.state, *room)
+        if each.why:
+            table.add_row(Text(f"  {each.why}", style="dim", overflow="fold"))
+    waiting = [f"{each.count} x {_room(each.room)}" for each in state.waiting]
+    queue = f"Waiting for room: {', '.join(waiting) or 'nothing'}"
+    return Group(Text(f"\nCluster: {used} in use", style="bold"), table, Text(queue))
+
+
+def _room(room: Mapping[str, float]) -> str:
+    return "{" + ", ".join(f"{name}: {amount:g}" for name, amount in room.items()) + "}"
 
 
 def _about(found: Status) -> Iterator[str]:

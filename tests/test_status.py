@@ -16,6 +16,7 @@ from rich.console import Console
 
 from orchestrator import Study, holder, importing, status, status_text, trials
 from orchestrator.__main__ import main
+from orchestrator.cluster_state import ClusterState, Node, Waiting
 from orchestrator.findings import Findings
 from orchestrator.imported import Who
 from orchestrator.pack_member import Moment
@@ -174,3 +175,23 @@ def test_imported_replies_are_told_as_they_are(tmp_path: Path) -> None:
         {"imported": 2},
     )
     assert "1 evaluation: 2 of 3 replies, 1 failed" in text(found)
+
+
+def test_a_cluster_is_told_beside_the_run() -> None:
+    nodes = [
+        Node("head", "10.0.0.1", "idle", {"CPU": 0}, {"CPU": 8}),
+        Node("one_gpu", "10.0.0.2", "used", {"CPU": 1, "GPU": 0.5}, {"CPU": 16, "GPU": 1}),
+        Node("one_gpu_spot", "", "cannot be had", {}, {}, 3, "InsufficientInstanceCapacity"),
+    ]
+    state = ClusterState(nodes, [Waiting(2, {"CPU": 1, "GPU": 4})])
+    run = status.Status("runs/lab", None, None, (0, 0), [], [], (0, 0))
+    said = text(replace(run, cluster=state))
+    for part in (
+        "Cluster: 1 of 24 CPUs, 0.5 of 1 GPUs in use",
+        "3 x one_gpu_spot",
+        "InsufficientInstanceCapacity",
+        "Waiting for room: 2 x {CPU: 1, GPU: 4}",
+    ):
+        assert part in said
+    assert "Cluster" not in text(run)
+    assert "10.0.0.9: gone" in text(replace(run, cluster=ClusterState(error="10.0.0.9: gone")))

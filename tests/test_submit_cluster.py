@@ -240,3 +240,49 @@ def test_ray_s_own_command_runs_a_study_too_and_a_job_is_ended(work: Path, provi
     until(lambda: len(provider.asked) > 2)
     assert re.search(r"warmth-held-\w{6}-1 is ended", CliRunner().invoke(main, [*held, "--stop"]).output)
     until(lambda: CliRunner().invoke(main, [*held, "--stop"]).output == "No job of it runs\n")
+
+
+HOLD = """
+import time, ray
+ray.init()
+ray.util.placement_group([{"GPU": 1}, {"GPU": 1}])
+time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("work")
+def test_a_cluster_s_machines_and_what_waits_for_room_are_shown(cluster: Path, root: Path) -> None:
+    (line,) = re.findall(
+        r"^    (warmth status --cluster .*?)(?:  #.*)?$", (root / "README.md").read_text(), re.MULTILINE
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *shlex.split(line)[1:]], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    for said in ("Cluster: 0 of 2 CPUs, 0 of 1 GPUs in use", "Waiting for room: nothing"):
+        assert said in shown.stdout
+    address = f"http://127.0.0.1:{head.of(cluster).dashboard}"
+    client = submit_door.client(address)
+    name = client.submit_job(entrypoint=f"python -c {shlex.quote(HOLD)}")
+    until(lambda: waiting(cluster) == [{"count": 1, "room": {"GPU": 1}}] * 2 or waiting(cluster) == TWO)
+    client.stop_job(name)
+    without = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "status", "--cluster", str(cluster)],
+        env={**os.environ, submit_door.TOKEN: "another"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert without.returncode == 1
+    assert "the cluster does not say" in without.stderr
+
+
+TWO = [{"count": 2, "room": {"GPU": 1}}]
+
+
+def waiting(cluster: Path) -> list[dict[str, object]]:
+    command = [sys.executable, "-m", "orchestrator", "status", "--cluster", str(cluster), "--json"]
+    found: list[dict[str, object]] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[
+        "waiting"
+    ]
+    return found
