@@ -80,6 +80,7 @@ async def test_what_is_being_answered_still_is_and_no_more_is_asked(tmp_path: Pa
     assert {row.error for row in rows if row.error} == {"not asked: budget.gpu_hours is used up"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_run_stops_at_its_budget_and_goes_on_with_a_higher_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

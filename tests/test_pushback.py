@@ -221,6 +221,7 @@ def test_rules_read_the_last_answer_by_what_the_user_has_said() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_run_asks_in_two_turns(tmp_path: Path) -> None:
     of = study(
