@@ -6,9 +6,9 @@ Rows are asked by the project's own worker, as in a run. The last line is one JS
 cpu_ms_per_row (a model in this process that answers at once), http_cpu_ms_per_row (over HTTP to a server in a process
 of its own that answers at once, whose CPU time does not count), inspect_cpu_ms_per_row (Inspect with a model of ours
 inside it that answers at once, the same number of rows, its status success; null without PYTHON), busy_pct (how much of
-what it may have an endpoint of 50 ms, give or take half of that, has to do by its own clock, from its first request to
-its last answer: the least over 8, 32 and 64 requests at a time), busy_even_pct (the same where every answer takes 50 ms
-exactly, so that requests come in step and each waits until those before it are sent), busy_bare_pct (the same of 64
+what it may have an endpoint of 50 ms has to do by its own clock, from its first request to its last answer: the least
+over 8, 32 and 64 requests at a time; they come in step there, and each waits until those before it are sent),
+busy_spread_pct (the same where answers take 50 ms, give or take half of that), busy_bare_pct (as busy_pct, of 64
 bare sockets that send the same bytes again and again, which is as busy as this machine can keep it), peak_mb (this
 process's memory with 1,000 requests open), resume_200k_s (from the start of a stage, Ray being up, over 200,000
 finished rows to its first request), scan_10m_cpu_s (a group-by over ten million scores in compacted tables).
@@ -235,7 +235,7 @@ def main() -> None:
     with instant.serving(0) as url:
         figures["http_cpu_ms_per_row"] = per_row(url)
     figures["inspect_cpu_ms_per_row"] = inspected(sys.argv[1]) if sys.argv[1:] else None
-    figures["busy_pct"], figures["busy_even_pct"], figures["busy_bare_pct"] = busy(0.5), busy(0), bare()
+    figures["busy_pct"], figures["busy_spread_pct"], figures["busy_bare_pct"] = busy(0), busy(0.5), bare()
     alone = subprocess.run([sys.executable, __file__, "--peak"], capture_output=True, text=True, check=True)
     figures["peak_mb"] = float(alone.stdout)
     figures["resume_200k_s"], figures["scan_10m_cpu_s"] = resumed(), scanned()
