@@ -20,8 +20,8 @@ from typing import Any
 
 import instant
 import machine
-import psutil
 from dataplane import LATENCY, REPEATS, ROWS, asked
+from orchestration import used
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,16 +35,6 @@ from orchestrator.serve_shortcut import Shortcut
 
 AT_ONCE = 64
 QUESTION = [{"role": "user", "content": "What is the cause of the thing that was named in the question before this?"}]
-
-
-def used(but: int | None = None) -> float:
-    """CPU seconds of this process and all below it that still run, without one of them."""
-    here, spent = psutil.Process(), 0.0
-    for each in (here, *here.children(recursive=True)):
-        if each.pid != but:
-            times = each.cpu_times()
-            spent += times.user + times.system
-    return spent
 
 
 def by_our_worker(url: str) -> tuple[float, float]:

@@ -1,11 +1,15 @@
 """What a look at a run finds: one line each, with the file, what is wrong with it and the cure. Pure."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import WarmthError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Kind = Literal["wrong", "missing", "left over", "noted"]
 """Damaged or at odds with something else; planned and not there; left by a killed process; good to know."""
@@ -39,6 +43,11 @@ class Notes:
     def wrong(self, file: Path | tuple[str, ...], what: str, cure: str) -> None:
         """Note what is damaged, or at odds with something else."""
         self.add("wrong", file, what, cure)
+
+    def wrong_rows(self, file: Path, those: "pl.DataFrame", on: Sequence[str], what: str, cure: str) -> None:
+        """Note what is wrong with rows, if there are any; the first is named by these columns."""
+        if those.height:
+            self.wrong(file, f"{rows(those.height, '/'.join(map(str, those.select(on).row(0))))}: {what}", cure)
 
     def missing(self, file: Path | tuple[str, ...], what: str, cure: str = "`warmth run` goes on with it") -> None:
         """Note what is planned and not there."""

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from . import evaluate, frames, tables, trials
-from .checking_notes import Notes, rows
+from .checking_notes import Notes
 from .checking_tables import AGAIN, Tables
 from .errors import WarmthError
 from .evaluate import Served
@@ -201,9 +201,7 @@ class Replies:
         )
 
     def _wrong(self, unit: Unit, those: pl.DataFrame, what: str, cure: str) -> None:
-        if those.height:
-            told = f"{rows(those.height, '/'.join(map(str, those.select(ON).row(0))))}: {what}"
-            self._notes.wrong(self._store.path(*unit.replies), told, cure)
+        self._notes.wrong_rows(self._store.path(*unit.replies), those, ON, what, cure)
 
 
 def _those(found: pl.DataFrame, odd: Mapping[str, pl.Expr]) -> dict[str, pl.DataFrame]:

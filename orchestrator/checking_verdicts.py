@@ -11,7 +11,7 @@ import polars as pl
 from tasks import OUTCOMES, Sample
 
 from . import judge, measure, rating, sampling, settings_sampling, tables
-from .checking_notes import Notes, rows
+from .checking_notes import Notes
 from .checking_replies import ON, Said
 from .checking_tables import AGAIN, Tables
 from .errors import WarmthError
@@ -111,9 +111,7 @@ class Verdicts:
             return {}
 
     def _wrong(self, by: Judge, unit: Unit, those: pl.DataFrame, what: str, cure: str) -> None:
-        if those.height:
-            told = f"{rows(those.height, '/'.join(map(str, those.select(ON).row(0))))}: {what}"
-            self._notes.wrong(self._file(by, unit), told, cure)
+        self._notes.wrong_rows(self._file(by, unit), those, ON, what, cure)
 
 
 def _follows(by: Judge, sample: Sample, task: str, row: Mapping[str, Any], verdict: Any) -> bool:
@@ -191,6 +189,4 @@ class Measured:
             self._notes.missing(file, f"{count:,} of {plain.height:,} plain replies are not {how}")
 
     def _wrong(self, file: Path, those: pl.DataFrame, what: str) -> None:
-        if those.height:
-            told = rows(those.height, "/".join(map(str, those.select("task", "sample", "draw").row(0))))
-            self._notes.wrong(file, f"{told}: {what}", AGAIN)
+        self._notes.wrong_rows(file, those, ("task", "sample", "draw"), what, AGAIN)
